@@ -1,0 +1,37 @@
+"""What people see: steps, errors, a summary. Progress goes to stderr, data to stdout."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from hostel.errors import HostelError
+
+INDENT = "    "
+
+
+def error(problem: HostelError) -> None:
+    """An error in three parts: what was being done and happened, its detail, what to do."""
+    mark = click.style("error", fg="red", bold=True)
+    click.echo(f"{mark}: {problem.doing}: {click.style(problem.happened, bold=True)}", err=True)
+    for line in problem.detail.splitlines():
+        click.echo(INDENT + line, err=True)
+    if problem.remedy:
+        click.echo(click.style("→ ", fg="cyan") + problem.remedy, err=True)
+
+
+def note(text: str) -> None:
+    """Something worth knowing that is no error."""
+    click.echo(click.style("note", fg="yellow") + f": {text}", err=True)
+
+
+class Steps:
+    """The steps of a long run, each with the seconds the one before it took."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        seconds = click.style(f"{time.monotonic() - self.began:5.1f} s", dim=True)
+        click.echo(f"{seconds}  {text}", err=True)

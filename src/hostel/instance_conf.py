@@ -1,0 +1,312 @@
+"""The httpd configuration of one instance: the whole web server of one release. Pure.
+
+What the guide's VirtualHost became: TLS, redirects, static files, limits, headers, mod_wsgi in
+embedded mode. Knows nothing of files on disk beyond the paths it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel.httpd import DOLLAR, Node, block, expression_text, line, render
+from hostel.logs import ACCESS_LOG_FORMAT, ERROR_LOG_FORMAT
+
+PROBE_AGENT = "hostel-probe"
+"""User-Agent of Hostel's own requests; they stay out of the access log."""
+
+MARKER = "/.well-known/hostel/"
+"""Below it each generation answers 204 at its own name, so that a switch can be seen."""
+
+PRECOMPRESSED = "/.well-known/hostel-encoded/"
+"""Internal names of precompressed static files, where alone `.gz` and `.br` mean an encoding."""
+
+ENCODINGS = {"br": "br", "gz": "gzip"}
+
+COMPRESSIBLE = (
+    "text/html",
+    "text/plain",
+    "text/css",
+    "text/xml",
+    "text/javascript",
+    "application/javascript",
+    "application/json",
+    "application/xml",
+    "application/wasm",
+    "image/svg+xml",
+    "font/ttf",
+    "font/otf",
+)
+
+TLS_CIPHERS = ":".join(
+    f"{exchange}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for exchange in ("ECDHE-ECDSA", "ECDHE-RSA")
+)
+"""Mozilla's "intermediate" suites with forward secrecy, without DHE: ssl-config.mozilla.org 5.7."""
+
+TYPES = {
+    "application/javascript": ".cjs",
+    "application/json": ".json .map",
+    "application/manifest+json": ".webmanifest",
+    "application/pdf": ".pdf",
+    "application/wasm": ".wasm",
+    "application/xml": ".xml",
+    "application/zip": ".zip",
+    "application/gzip": ".gz .tgz",
+    "audio/mpeg": ".mp3",
+    "font/otf": ".otf",
+    "font/ttf": ".ttf",
+    "font/woff": ".woff",
+    "font/woff2": ".woff2",
+    "image/avif": ".avif",
+    "image/gif": ".gif",
+    "image/jpeg": ".jpg .jpeg",
+    "image/png": ".png",
+    "image/svg+xml": ".svg",
+    "image/webp": ".webp",
+    "image/vnd.microsoft.icon": ".ico",
+    "text/css": ".css",
+    "text/csv": ".csv",
+    "text/html": ".html .htm",
+    "text/javascript": ".js .mjs",
+    "text/markdown": ".md",
+    "text/plain": ".txt",
+    "video/mp4": ".mp4",
+    "video/webm": ".webm",
+}
+"""Types of static files, so that an instance does not depend on the system's mime.types."""
+
+
+@dataclass(frozen=True)
+class StaticFolder:
+    """A URL prefix without its closing slash, the folder, and the encodings that lie there."""
+
+    prefix: str
+    folder: Path
+    encodings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Instance:
+    """All that an instance's configuration depends on. Times in seconds, sizes in bytes."""
+
+    name: str
+    modules_dir: Path
+    builtin: frozenset[str]
+    mod_wsgi: Path
+    venv: Path
+    script: Path
+    run: Path
+    log: Path
+    drain_flag: Path
+    generation: str
+    addresses: tuple[str, ...]
+    http_port: int
+    https_port: int
+    certificate: Path | None
+    domains: tuple[str, ...]
+    any_name: bool
+    processes: int
+    threads: int
+    request_timeout: int
+    max_body: int
+    static: tuple[StaticFolder, ...]
+
+
+def modules(instance: Instance) -> tuple[str, ...]:
+    """The httpd modules this instance uses, by the name of their files."""
+    wanted = ["mpm_event", "unixd", "authz_core", "log_config", "mime", "alias", "headers"]
+    wanted += ["setenvif", "reqtimeout"]
+    if instance.certificate:
+        wanted += ["ssl", "http2"]
+    if instance.static:
+        wanted += ["filter", "deflate"]
+    if any(folder.encodings for folder in instance.static):
+        wanted += ["rewrite"]
+    return tuple(name for name in wanted if f"mod_{name}.c" not in instance.builtin
+                 and f"{name}.c" not in instance.builtin)
+
+
+def configuration(instance: Instance) -> str:
+    """The text of httpd.conf. Raises `httpd.Unquotable` for a path httpd cannot be told."""
+    return (
+        f"# {instance.name}: written by Hostel; it is replaced at the next change.\n"
+        + render([*_server(instance), *_limits(instance), *_logging(instance)])
+        + render([*_python(instance), *_defaults(instance), *_hosts(instance)])
+    )
+
+
+def _server(instance: Instance) -> Iterator[Node]:
+    for name in modules(instance):
+        yield line("LoadModule", f"{name}_module", instance.modules_dir / f"mod_{name}.so")
+    yield line("LoadModule", "wsgi_module", instance.mod_wsgi)
+    yield line("Define", DOLLAR, "$")
+    yield line("ServerRoot", instance.run)
+    yield line("DefaultRuntimeDir", instance.run)
+    yield line("PidFile", instance.run / "httpd.pid")
+    yield line("ServerName", "localhost")
+    yield line("ServerTokens", "Prod")
+    yield line("ServerSignature", "Off")
+    yield line("TraceEnable", "Off")
+    for address in instance.addresses:
+        yield line("Listen", _socket(address, instance.http_port))
+        if instance.certificate:
+            yield line("Listen", _socket(address, instance.https_port))
+
+
+def _limits(instance: Instance) -> Iterator[Node]:
+    workers = instance.processes * instance.threads
+    # Children that finish old requests after a reload still hold a slot: leave room for them.
+    yield line("ServerLimit", min(instance.processes * 4, 20000))
+    yield line("StartServers", instance.processes)
+    yield line("ThreadLimit", instance.threads)
+    yield line("ThreadsPerChild", instance.threads)
+    yield line("MaxRequestWorkers", workers)
+    yield line("MinSpareThreads", 1)
+    yield line("MaxSpareThreads", workers)
+    yield line("MaxConnectionsPerChild", 0)
+    yield line("AsyncRequestWorkerFactor", 4)
+    yield line("ListenBacklog", 1024)
+    yield line("Timeout", instance.request_timeout)
+    yield line("RequestReadTimeout", "handshake=10", "header=10-30,MinRate=500",
+               f"body={instance.request_timeout},MinRate=500")
+    yield line("KeepAlive", "On")
+    yield line("KeepAliveTimeout", 15)
+    yield line("MaxKeepAliveRequests", 0)
+    yield line("GracefulShutdownTimeout", instance.request_timeout)
+    yield line("LimitRequestBody", instance.max_body)
+
+
+def _logging(instance: Instance) -> Iterator[Node]:
+    yield line("ErrorLog", instance.log / "error.log")
+    yield line("ErrorLogFormat", ERROR_LOG_FORMAT)
+    yield line("LogLevel", "warn", "wsgi:info", "mpm_event:notice")
+    yield line("LogFormat", ACCESS_LOG_FORMAT, "hostel")
+    yield line("CustomLog", instance.log / "access.log", "hostel",
+               f"expr=%{{HTTP_USER_AGENT}} != {expression_text(PROBE_AGENT)}")
+
+
+def _python(instance: Instance) -> Iterator[Node]:
+    yield line("WSGIPythonHome", instance.venv)
+    yield line("WSGIApplicationGroup", "%{GLOBAL}")
+    yield line("WSGIScriptReloading", "Off")
+    yield line("WSGIPassAuthorization", "On")
+    yield line("WSGIImportScript", instance.script,
+               "process-group=%{GLOBAL}", "application-group=%{GLOBAL}")
+
+
+def _defaults(instance: Instance) -> Iterator[Node]:
+    yield block("Directory", ["/"], [
+        line("Options", "FollowSymLinks"),
+        line("AllowOverride", "None"),
+        line("Require", "all", "denied"),
+    ])
+    for kind, endings in TYPES.items():
+        yield line("AddType", kind, *endings.split())
+    yield line("TypesConfig", "/dev/null")
+    yield line("AllowEncodedSlashes", "NoDecode")
+    yield line("MergeSlashes", "Off")
+    yield line("RequestHeader", "unset", "Proxy", "early")
+    # A response header of the app wins: these are only what it did not decide.
+    yield line("Header", "setifempty", "X-Content-Type-Options", "nosniff")
+    yield line("Header", "setifempty", "Referrer-Policy", "strict-origin-when-cross-origin")
+    yield line("SetEnvIfExpr", f"-f {expression_text(str(instance.drain_flag))}", "nokeepalive")
+
+
+def _hosts(instance: Instance) -> Iterator[Node]:
+    if instance.certificate is None:
+        yield from _site_hosts(instance, instance.http_port, [])
+        return
+    yield from _redirects(instance)
+    yield line("SSLProtocol", "-all", "+TLSv1.2", "+TLSv1.3")
+    yield line("SSLCipherSuite", TLS_CIPHERS)
+    yield line("SSLHonorCipherOrder", "Off")
+    yield line("SSLSessionCache", "none")
+    yield line("SSLStrictSNIVHostCheck", "Off")
+    yield from _site_hosts(instance, instance.https_port, [
+        line("SSLEngine", "On"),
+        line("SSLCertificateFile", instance.certificate),
+        line("Protocols", "h2", "http/1.1"),
+    ])
+
+
+def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node]:
+    """The virtual host of the site, after one that refuses every name that is not the site's."""
+    if not instance.any_name:
+        yield block("VirtualHost", [f"*:{port}"], [
+            line("ServerName", "unknown.invalid"),
+            *tls,
+            line("Redirect", "421", "/"),
+            line("ErrorDocument", "421", "No site answers to this name here.\n".strip()),
+        ])
+    first, *others = names(instance)
+    yield block("VirtualHost", [f"*:{port}"], [
+        line("ServerName", first),
+        *([line("ServerAlias", *others)] if others else []),
+        *tls,
+        line("Redirect", "204", f"{MARKER}{instance.generation}"),
+        *_static(instance),
+        block("Location", ["/"], [line("Require", "all", "granted")]),
+        line("WSGIScriptAlias", "/", instance.script),
+    ])
+
+
+def names(instance: Instance) -> tuple[str, ...]:
+    """The names the site answers to, its declared ones first."""
+    return (*instance.domains, "localhost", "*.localhost", "127.0.0.1", "[::1]")
+
+
+def _redirects(instance: Instance) -> Iterator[Node]:
+    """Port 80's work: to the declared name, never to what a stranger's Host header says.
+
+    The names of this machine keep their name, so that a site with a public name can be tried on
+    a laptop.
+    """
+    port = "" if instance.https_port == 443 else f":{instance.https_port}"
+    canonical = instance.domains[0] if instance.domains else "localhost"
+    for name in dict.fromkeys([canonical, "localhost", "127.0.0.1", "[::1]"]):
+        yield block("VirtualHost", [f"*:{instance.http_port}"], [
+            line("ServerName", name),
+            line("Redirect", "308", "/", f"https://{name}{port}/"),
+        ])
+
+
+def _static(instance: Instance) -> Iterator[Node]:
+    for static in instance.static:
+        inside = f"^{re.escape(static.prefix)}/"
+        yield line("RedirectMatch", "404", f"{inside}(?:.*/)?\\.")
+        yield from _precompressed(static, inside)
+        yield line("Alias", f"{static.prefix}/", f"{static.folder}/")
+        yield block("Location", [f"{static.prefix}/"], [
+            line("AddOutputFilterByType", "DEFLATE", *COMPRESSIBLE),
+            line("Header", "merge", "Vary", "Accept-Encoding"),
+            line("Header", "setifempty", "Cache-Control", "no-cache"),
+        ])
+
+
+def _precompressed(static: StaticFolder, inside: str) -> Iterator[Node]:
+    """Answer with `style.css.br` or `.gz` where it lies beside `style.css` and is accepted."""
+    if not static.encodings:
+        return
+    yield line("RewriteEngine", "On")
+    for ending in static.encodings:
+        name = ENCODINGS[ending]
+        hidden = f"{PRECOMPRESSED}{ending}{static.prefix}/"
+        yield line("RewriteCond", "%{HTTP:Accept-Encoding}",
+                   rf"(^|[,\s]){name}\s*(;\s*q=(0\.0*[1-9]|1)[\d.]*)?\s*(,|$)")
+        yield line("RewriteCond", f"{static.folder}/$1.{ending}".replace("%", "\\%"), "-f")
+        yield line("RewriteRule", f"{inside}(.+)$", f"{hidden}$1.{ending}", "[PT,E=no-gzip:1]")
+        yield line("Alias", hidden, f"{static.folder}/")
+        yield block("Location", [hidden], [
+            line("RemoveType", f".{ending}"),
+            line("AddEncoding", name, f".{ending}"),
+            line("Header", "merge", "Vary", "Accept-Encoding"),
+            line("Header", "setifempty", "Cache-Control", "no-cache"),
+        ])
+
+
+def _socket(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,97 @@
+"""What a run has begun, on disk before it is done, so that a killed run can be undone.
+
+One line of JSON for each step, fsynced. Secrets are not written: a secret file is never
+overwritten (see `resources.file`), so undoing one means removing it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hostel.plan import Change, Key, State, kind_of
+
+
+class Journal:
+    """The journal of one state folder; there is one only while a run is under way."""
+
+    def __init__(self, path: Path, kinds: Mapping[str, type[State]]) -> None:
+        self.path = path
+        self.kinds = kinds
+
+    def begun(self, change: Change) -> None:
+        """Record a change before it is made."""
+        entry = {
+            "key": change.key,
+            "before": encode(change.before),
+            "after": encode(change.after, content=False),
+        }
+        self._append({"begun": entry})
+
+    def verified(self) -> None:
+        """All changes hold and were verified: what is left is clean-up, never undo."""
+        self._append({"verified": True})
+
+    def end(self) -> None:
+        """The run is over, done or undone."""
+        self.path.unlink(missing_ok=True)
+
+    def pending(self) -> list[Change]:
+        """The changes that a killed run had begun, in their order; empty if none was killed."""
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            with contextlib.suppress(ValueError):  # the last line may be half-written
+                entries.append(json.loads(line))
+        if any("verified" in entry for entry in entries):
+            return []
+        return [self._decoded(entry["begun"]) for entry in entries if "begun" in entry]
+
+    def _decoded(self, entry: dict[str, Any]) -> Change:
+        which = Key(entry["key"])
+        kind = self.kinds[kind_of(which)]
+        return Change(which, decode(kind, entry["before"]), decode(kind, entry["after"]))
+
+    def _append(self, entry: dict[str, object]) -> None:
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "ab") as file:
+            file.write(json.dumps(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def encode(state: State | None, *, content: bool = True) -> dict[str, object] | None:
+    """A state as JSON can hold it; bytes as base64, and not at all for a secret."""
+    if state is None:
+        return None
+    said: dict[str, object] = {}
+    for field in fields(state):
+        value = getattr(state, field.name)
+        if isinstance(value, bytes):
+            hidden = getattr(state, "secret", False) or not content
+            value = "" if hidden else base64.b64encode(value).decode()
+        said[field.name] = value
+    return said
+
+
+def decode(kind: type[State], said: dict[str, Any] | None) -> State | None:
+    if said is None:
+        return None
+    values: dict[str, Any] = {}
+    for field in fields(kind):
+        value = said.get(field.name)
+        if field.type == "bytes":
+            value = base64.b64decode(value or "")
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[field.name] = value
+    return kind(**values)

@@ -1,0 +1,254 @@
+"""The one way to the outside world: read, write, run, sign in as another user.
+
+Decides nothing. Commands are argument lists, never shell strings; files are written atomically
+with their final owner and mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel.errors import HostelError
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the operating system, by the numbers the kernel knows."""
+
+    name: str
+    uid: int
+    gid: int
+    home: Path
+
+    @classmethod
+    def current(cls) -> Account:
+        return cls.of(pwd.getpwuid(os.geteuid()))
+
+    @classmethod
+    def named(cls, name: str) -> Account | None:
+        with contextlib.suppress(KeyError):
+            return cls.of(pwd.getpwnam(name))
+        return None
+
+    @classmethod
+    def of(cls, entry: pwd.struct_passwd) -> Account:
+        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command: its exit code and what it wrote, decoded with replacement."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    @property
+    def tail(self) -> str:
+        """The last lines a person needs from a failed command."""
+        text = (self.err.strip() or self.out.strip()).splitlines()
+        return "\n".join(text[-15:])
+
+
+class Machine:
+    """This machine, seen by the user we are; `runner` is who the site's processes run as.
+
+    As an ordinary user both are the same. As root, `runner` is an unprivileged account, and
+    whatever the site executes goes through `as_runner=True`.
+    """
+
+    def __init__(self, runner: Account | None = None) -> None:
+        self.me = Account.current()
+        self.runner = runner or self.me
+
+    @property
+    def is_root(self) -> bool:
+        return self.me.uid == 0
+
+    # -- files ------------------------------------------------------------------------------
+
+    def read(self, path: Path) -> bytes | None:
+        """The file's bytes, or None where there is none."""
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, path: Path, data: bytes, mode: int, owner: Account | None = None) -> None:
+        """Put `data` at `path`, whole or not at all, never readable beyond `mode`."""
+        with self._explained(f"writing {path}"):
+            handle, name = tempfile.mkstemp(prefix=".hostel-", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    if self.is_root and owner is not None:
+                        os.fchown(file.fileno(), owner.uid, owner.gid)
+                    os.fchmod(file.fileno(), mode)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).rename(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+            self._sync_folder(path.parent)
+
+    def make_folder(self, path: Path, mode: int, owner: Account | None = None) -> None:
+        """Make one folder (and plain parents) with this mode and owner; settle an existing one."""
+        with self._explained(f"making the folder {path}"):
+            path.mkdir(parents=True, exist_ok=True)
+            if stat.S_IMODE(path.stat().st_mode) != mode:
+                path.chmod(mode)
+            if self.is_root and owner is not None:
+                os.chown(path, owner.uid, owner.gid)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or a whole folder; nothing there is fine."""
+        with self._explained(f"removing {path}"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def first_closed(self, path: Path, account: Account) -> Path | None:
+        """The first component of `path` that `account` may not enter (or read, the last one)."""
+        parts = [*reversed(path.parents), path]
+        for part in parts:
+            try:
+                info = part.stat()
+            except OSError:
+                return part
+            wants = 0o1 if part != path else (0o5 if stat.S_ISDIR(info.st_mode) else 0o4)
+            if not _allowed(info, account, wants):
+                return part
+        return None
+
+    # -- processes --------------------------------------------------------------------------
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        as_runner: bool = False,
+        stdin: str = "",
+        timeout: float = 600,
+    ) -> Ran:
+        """Run a command to its end and return what it said. A missing program is exit code 127."""
+        command = [str(part) for part in argv]
+        try:
+            done = subprocess.run(
+                command,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                input=stdin.encode(),
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                **self._identity(as_runner),
+            )
+        except FileNotFoundError as error:
+            return Ran(tuple(command), 127, "", str(error))
+        except PermissionError as error:
+            return Ran(tuple(command), 126, "", str(error))
+        except subprocess.TimeoutExpired as error:
+            said = (error.stderr or b"").decode(errors="replace")
+            return Ran(tuple(command), 124, "", f"{said}\nno end after {timeout:.0f} s")
+        return Ran(
+            tuple(command),
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        log: Path,
+        as_runner: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """Start a server in a session of its own, so that a terminal's Ctrl-C is not its own."""
+        with self._explained(f"starting {argv[0]}"), log.open("ab") as out:
+            return subprocess.Popen(
+                [str(part) for part in argv],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                **self._identity(as_runner),
+            )
+
+    def signal(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal; a process that is gone already is fine."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    # -- within -----------------------------------------------------------------------------
+
+    def _identity(self, as_runner: bool) -> dict[str, object]:
+        if not (as_runner and self.is_root):
+            return {}
+        return {"user": self.runner.uid, "group": self.runner.gid, "extra_groups": []}
+
+    @staticmethod
+    def _sync_folder(folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _explained(doing: str):  # type: ignore[no-untyped-def]
+        try:
+            yield
+        except OSError as error:
+            raise HostelError(doing, error.strerror or str(error), remedy_for(error)) from error
+
+
+def remedy_for(error: OSError) -> str:
+    """What a person can do about an error of the operating system."""
+    import errno
+
+    where = error.filename or "the folder"
+    remedies = {
+        errno.ENOSPC: "Free some space on that disk, then run the same command again.",
+        errno.EDQUOT: "Your disk quota is used up: free some space, then run it again.",
+        errno.EROFS: "That file system is read-only: give a writable folder with --dir.",
+        errno.EACCES: f"Make {where} writable for you, or give another folder with --dir.",
+        errno.EPERM: f"Make {where} writable for you, or give another folder with --dir.",
+        errno.ENAMETOOLONG: "Use a shorter path.",
+    }
+    return remedies.get(error.errno or 0, "")
+
+
+def _allowed(info: os.stat_result, account: Account, wants: int) -> bool:
+    """Whether the plain mode bits let `account` use the file; ACLs are not read."""
+    if account.uid == 0:
+        return True
+    if info.st_uid == account.uid:
+        return (info.st_mode >> 6) & wants == wants
+    if info.st_gid == account.gid:
+        return (info.st_mode >> 3) & wants == wants
+    return info.st_mode & wants == wants

@@ -1,0 +1,68 @@
+"""Files: their content, mode and owner.
+
+A secret file is never overwritten in place: its name holds a digest of its content, so undo
+never has to remember a secret.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from hostel.machine import Account, Machine
+from hostel.plan import Change, Key, State, key, name_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileState(State):
+    """A file as it is or should be. `uid` is the owner's number; the group follows it."""
+
+    digest: str
+    mode: int
+    uid: int
+    content: bytes = field(compare=False, repr=False)
+    secret: bool = field(default=False, compare=False)
+
+    @classmethod
+    def of(cls, content: bytes, *, mode: int, owner: Account, secret: bool = False) -> FileState:
+        return cls(
+            digest=sha256(content).hexdigest(),
+            mode=mode,
+            uid=owner.uid,
+            content=content,
+            secret=secret,
+        )
+
+
+def file_key(path: Path) -> Key:
+    return key("file", path)
+
+
+class Files:
+    """The files of a site; every folder above one is made when it is missing."""
+
+    def observe(self, which: Key, machine: Machine) -> FileState | None:
+        path = Path(name_of(which))
+        content = machine.read(path)
+        if content is None:
+            return None
+        info = path.stat()
+        return FileState(
+            digest=sha256(content).hexdigest(),
+            mode=stat.S_IMODE(info.st_mode),
+            uid=info.st_uid,
+            content=content,
+        )
+
+    def enact(self, change: Change, machine: Machine) -> None:
+        path = Path(name_of(change.key))
+        if change.after is None:
+            machine.remove(path)
+            return
+        assert isinstance(change.after, FileState)
+        owner = machine.runner if change.after.uid == machine.runner.uid else machine.me
+        if not path.parent.is_dir():
+            machine.make_folder(path.parent, 0o755)
+        machine.write(path, change.after.content, change.after.mode, owner)

@@ -1,0 +1,176 @@
+"""The instance: one httpd of one release, its children and its environment.
+
+Starts it with the app's environment, reloads it without losing a request, ends it with all its
+children. Decides neither its configuration nor whether it serves well.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hostel import processes
+from hostel.errors import HostelError
+from hostel.machine import Machine
+from hostel.plan import Change, Key, State
+from hostel.processes import Identity
+
+DRAIN_SECONDS = 0.7
+"""How long kept-alive connections are answered with `Connection: close` before a reload."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceState(State):
+    """A running httpd. A change of `core` needs a new process, one of `config` a reload.
+
+    `boot` is the path of the boot.json that holds the environment it is started with.
+    """
+
+    core: str
+    config: str
+    boot: str
+
+
+@dataclass(frozen=True)
+class InstancePlaces:
+    """Where an instance finds and leaves its things."""
+
+    binary: Path
+    conf: Path
+    record: Path
+    error_log: Path
+    console: Path
+
+    def drain_flag(self, generation: str) -> Path:
+        """While this file exists, the generation's responses say `Connection: close`."""
+        return self.conf.parent / f"drain-{generation}"
+
+
+class Instances:
+    """The one instance of a site on the private platform."""
+
+    def __init__(self, places: InstancePlaces, live: Callable[[str], bool], grace: float) -> None:
+        self.places = places
+        self.live = live
+        self.grace = grace
+
+    def observe(self, which: Key, machine: Machine) -> InstanceState | None:
+        record = self._record(machine)
+        if record and processes.alive(_identity(record)):
+            return InstanceState(
+                core=record["core"], config=record["config"], boot=record["boot"]
+            )
+        if any(True for _ in self._processes()):
+            return InstanceState(core="orphaned", config="", boot="")
+        return None
+
+    def enact(self, change: Change, machine: Machine) -> None:
+        before, after = change.before, change.after
+        if isinstance(after, InstanceState):
+            if isinstance(before, InstanceState) and before.core == after.core:
+                self._reload(before, after, machine)
+                return
+            self._stop(machine)
+            self._start(after, machine)
+        else:
+            self._stop(machine)
+
+    def _start(self, state: InstanceState, machine: Machine) -> None:
+        boot = json.loads(Path(state.boot).read_bytes())
+        places = self.places
+        argv = [str(places.binary), "-f", str(places.conf), "-DFOREGROUND"]
+        began = places.console.stat().st_size if places.console.exists() else 0
+        # As the runner, never as root: no part of an app's environment (LD_PRELOAD, say) may
+        # reach a process with root's rights.
+        child = machine.spawn(
+            argv, env=boot["env"], cwd=Path(boot["cwd"]), log=places.console, as_runner=True
+        )
+        who = processes.identity(child.pid)
+        if who is None:
+            raise self._refused(machine, began)
+        self._note(who, state, machine)
+        if not processes.wait(lambda: child.poll() is not None or self.live(state.config), 30):
+            return  # Slow imports are the probe's matter, which knows the site's own patience.
+        if child.poll() is not None:
+            places.record.unlink(missing_ok=True)
+            raise self._refused(machine, began)
+
+    def _reload(
+        self, before: InstanceState, state: InstanceState, machine: Machine
+    ) -> None:
+        record = self._record(machine)
+        who = _identity(record) if record else None
+        if who is None or not processes.alive(who):
+            self._stop(machine)
+            self._start(state, machine)
+            return
+        tested = machine.run(
+            [str(self.places.binary), "-t", "-f", str(self.places.conf)], as_runner=True
+        )
+        if not tested.ok:
+            raise HostelError("testing the new httpd configuration", tested.tail)
+        drain = self.places.drain_flag(before.config)
+        machine.write(drain, b"", 0o644)
+        try:
+            time.sleep(DRAIN_SECONDS)
+            machine.signal(who.pid, signal.SIGUSR1)
+            if not processes.wait(
+                lambda: not processes.alive(who) or self.live(state.config), 60
+            ) or not processes.alive(who):
+                raise self._refused(machine, 0)
+        finally:
+            drain.unlink(missing_ok=True)
+        self._note(who, state, machine)
+
+    def _stop(self, machine: Machine) -> None:
+        record = self._record(machine)
+        who = _identity(record) if record else None
+        if who is not None and processes.alive(who):
+            processes.end(machine, who, signal.SIGWINCH, self.grace)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in self._processes():
+                machine.signal(process.pid, number)
+            if processes.wait(lambda: not any(True for _ in self._processes()), 5):
+                break
+        self.places.record.unlink(missing_ok=True)
+
+    def _processes(self) -> Any:
+        return processes.with_argument(str(self.places.conf))
+
+    def _record(self, machine: Machine) -> dict[str, Any] | None:
+        text = machine.read(self.places.record)
+        try:
+            record = json.loads(text) if text else None
+        except ValueError:
+            return None
+        return record if isinstance(record, dict) else None
+
+    def _note(self, who: Identity, state: InstanceState, machine: Machine) -> None:
+        record = {
+            "pid": who.pid,
+            "began": who.began,
+            "core": state.core,
+            "config": state.config,
+            "boot": state.boot,
+        }
+        machine.write(self.places.record, json.dumps(record).encode(), 0o644)
+
+    def _refused(self, machine: Machine, offset: int) -> HostelError:
+        console = (machine.read(self.places.console) or b"")[offset:]
+        log = machine.read(self.places.error_log) or b""
+        said = (console or log[-4000:]).decode(errors="replace").strip().splitlines()
+        return HostelError(
+            "starting httpd",
+            said[-1] if said else "it ended without a word",
+            "The lines above are httpd's own.",
+            "\n".join(said[-12:-1]),
+        )
+
+
+def _identity(record: dict[str, Any]) -> Identity:
+    return Identity(int(record.get("pid", 0)), float(record.get("began", 0)))

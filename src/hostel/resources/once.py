@@ -1,0 +1,43 @@
+"""Things done once for a given input: the check of the app, the release hook.
+
+Undo passes them by: a migration that ran has run. What was done is remembered as the digest of
+its input, so that it is done again only when the input is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel.machine import Machine
+from hostel.plan import Change, Key, State, name_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(State):
+    """Something was done for the input with this digest."""
+
+    digest: str
+
+
+class Once:
+    """Actions by name, each remembered in a file of its own in `folder`."""
+
+    one_way = True
+
+    def __init__(self, folder: Path, actions: dict[str, Callable[[], None]]) -> None:
+        self.folder = folder
+        self.actions = actions
+
+    def observe(self, which: Key, machine: Machine) -> Done | None:
+        text = machine.read(self.folder / name_of(which))
+        return Done(digest=text.decode(errors="replace")) if text else None
+
+    def enact(self, change: Change, machine: Machine) -> None:
+        note = self.folder / name_of(change.key)
+        if isinstance(change.after, Done):
+            self.actions[name_of(change.key)]()
+            machine.write(note, change.after.digest.encode(), 0o644)
+        else:
+            machine.remove(note)
