@@ -14,7 +14,7 @@ DOLLAR = "HOSTEL_DOLLAR"
 """A variable that expands to `$`: httpd has no escape for a literal `${`, see `quote`."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_PLAIN = re.compile(r"[A-Za-z0-9_./:*@=+,%#-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:*@=+,%#{}-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

@@ -20,11 +20,6 @@ PROBE_AGENT = "hostel-probe"
 MARKER = "/.well-known/hostel/"
 """Below it each generation answers 204 at its own name, so that a switch can be seen."""
 
-PRECOMPRESSED = "/.well-known/hostel-encoded/"
-"""Internal names of precompressed static files, where alone `.gz` and `.br` mean an encoding."""
-
-ENCODINGS = {"br": "br", "gz": "gzip"}
-
 COMPRESSIBLE = (
     "text/html",
     "text/plain",
@@ -82,11 +77,10 @@ TYPES = {
 
 @dataclass(frozen=True)
 class StaticFolder:
-    """A URL prefix without its closing slash, the folder, and the encodings that lie there."""
+    """A URL prefix without its closing slash, and the folder below it."""
 
     prefix: str
     folder: Path
-    encodings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,11 +115,9 @@ def modules(instance: Instance) -> tuple[str, ...]:
     wanted = ["mpm_event", "unixd", "authz_core", "log_config", "mime", "alias", "headers"]
     wanted += ["setenvif", "reqtimeout"]
     if instance.certificate:
-        wanted += ["ssl", "http2"]
+        wanted += ["ssl", "http2", "rewrite"]
     if instance.static:
         wanted += ["filter", "deflate"]
-    if any(folder.encodings for folder in instance.static):
-        wanted += ["rewrite"]
     return tuple(name for name in wanted if f"mod_{name}.c" not in instance.builtin
                  and f"{name}.c" not in instance.builtin)
 
@@ -183,7 +175,9 @@ def _limits(instance: Instance) -> Iterator[Node]:
 def _logging(instance: Instance) -> Iterator[Node]:
     yield line("ErrorLog", instance.log / "error.log")
     yield line("ErrorLogFormat", ERROR_LOG_FORMAT)
-    yield line("LogLevel", "warn", "wsgi:info", "mpm_event:notice")
+    # mod_ssl's warnings are about what is decided here anyway: no session cache, local names.
+    tls = ["ssl:error"] if instance.certificate else []
+    yield line("LogLevel", "warn", *tls, "wsgi:info", "mpm_event:notice")
     yield line("LogFormat", ACCESS_LOG_FORMAT, "hostel")
     yield line("CustomLog", instance.log / "access.log", "hostel",
                f"expr=%{{HTTP_USER_AGENT}} != {expression_text(PROBE_AGENT)}")
@@ -207,8 +201,6 @@ def _defaults(instance: Instance) -> Iterator[Node]:
     for kind, endings in TYPES.items():
         yield line("AddType", kind, *endings.split())
     yield line("TypesConfig", "/dev/null")
-    yield line("AllowEncodedSlashes", "NoDecode")
-    yield line("MergeSlashes", "Off")
     yield line("RequestHeader", "unset", "Proxy", "early")
     # A response header of the app wins: these are only what it did not decide.
     yield line("Header", "setifempty", "X-Content-Type-Options", "nosniff")
@@ -247,6 +239,7 @@ def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node
         line("ServerName", first),
         *([line("ServerAlias", *others)] if others else []),
         *tls,
+        *RAW_TARGET,
         line("Redirect", "204", f"{MARKER}{instance.generation}"),
         *_static(instance),
         block("Location", ["/"], [line("Require", "all", "granted")]),
@@ -254,55 +247,43 @@ def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node
     ])
 
 
+RAW_TARGET = (line("AllowEncodedSlashes", "NoDecode"), line("MergeSlashes", "Off"))
+"""So that the app sees the target as it was sent; not inherited by a VirtualHost."""
+
+
 def names(instance: Instance) -> tuple[str, ...]:
     """The names the site answers to, its declared ones first."""
-    return (*instance.domains, "localhost", "*.localhost", "127.0.0.1", "[::1]")
+    return (*instance.domains, "localhost", "*.localhost", "127.0.0.1", "::1", "[::1]")
 
 
 def _redirects(instance: Instance) -> Iterator[Node]:
     """Port 80's work: to the declared name, never to what a stranger's Host header says.
 
     The names of this machine keep their name, so that a site with a public name can be tried on
-    a laptop.
+    a laptop. The path is taken from the request line, byte for byte: mod_alias would escape an
+    encoded slash once more.
     """
     port = "" if instance.https_port == 443 else f":{instance.https_port}"
     canonical = instance.domains[0] if instance.domains else "localhost"
     for name in dict.fromkeys([canonical, "localhost", "127.0.0.1", "[::1]"]):
         yield block("VirtualHost", [f"*:{instance.http_port}"], [
-            line("ServerName", name),
-            line("Redirect", "308", "/", f"https://{name}{port}/"),
+            # ServerName takes no IPv6 address, ServerAlias does.
+            *([line("ServerName", "ipv6.invalid"), line("ServerAlias", name)]
+              if name.startswith("[") else [line("ServerName", name)]),
+            *RAW_TARGET,
+            line("RewriteEngine", "On"),
+            line("RewriteCond", "%{THE_REQUEST}", "^[^ ]+ (?:https?://[^/ ]+)?(/[^? ]*)"),
+            line("RewriteRule", "^", f"https://{name}{port}%1", "[R=308,NE,L]"),
         ])
 
 
 def _static(instance: Instance) -> Iterator[Node]:
     for static in instance.static:
-        inside = f"^{re.escape(static.prefix)}/"
-        yield line("RedirectMatch", "404", f"{inside}(?:.*/)?\\.")
-        yield from _precompressed(static, inside)
+        prefix = re.sub(r"([^A-Za-z0-9/_-])", r"[\1]", static.prefix)
+        yield line("RedirectMatch", "404", f"^{prefix}/(?:.*/)?[.]")
         yield line("Alias", f"{static.prefix}/", f"{static.folder}/")
         yield block("Location", [f"{static.prefix}/"], [
             line("AddOutputFilterByType", "DEFLATE", *COMPRESSIBLE),
-            line("Header", "merge", "Vary", "Accept-Encoding"),
-            line("Header", "setifempty", "Cache-Control", "no-cache"),
-        ])
-
-
-def _precompressed(static: StaticFolder, inside: str) -> Iterator[Node]:
-    """Answer with `style.css.br` or `.gz` where it lies beside `style.css` and is accepted."""
-    if not static.encodings:
-        return
-    yield line("RewriteEngine", "On")
-    for ending in static.encodings:
-        name = ENCODINGS[ending]
-        hidden = f"{PRECOMPRESSED}{ending}{static.prefix}/"
-        yield line("RewriteCond", "%{HTTP:Accept-Encoding}",
-                   rf"(^|[,\s]){name}\s*(;\s*q=(0\.0*[1-9]|1)[\d.]*)?\s*(,|$)")
-        yield line("RewriteCond", f"{static.folder}/$1.{ending}".replace("%", "\\%"), "-f")
-        yield line("RewriteRule", f"{inside}(.+)$", f"{hidden}$1.{ending}", "[PT,E=no-gzip:1]")
-        yield line("Alias", hidden, f"{static.folder}/")
-        yield block("Location", [hidden], [
-            line("RemoveType", f".{ending}"),
-            line("AddEncoding", name, f".{ending}"),
             line("Header", "merge", "Vary", "Accept-Encoding"),
             line("Header", "setifempty", "Cache-Control", "no-cache"),
         ])

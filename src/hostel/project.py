@@ -1,0 +1,128 @@
+"""A project on this machine: its site, its layout, its lock, and what is recorded as running.
+
+Opens and reads; builds and changes nothing but the state folder itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hostel import processes
+from hostel.errors import Busy, UsageError
+from hostel.machine import Machine
+from hostel.platforms import private
+from hostel.platforms.private import Layout
+from hostel.processes import Identity
+from hostel.site import Site
+
+
+@dataclass(frozen=True)
+class Project:
+    """A site in its folder and the place of its state. `notes` say what was guessed and why."""
+
+    root: Path
+    site: Site
+    layout: Layout
+    machine: Machine
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Running:
+    """What is up, as `status` shows it and site.json keeps it. Holds no secrets."""
+
+    name: str
+    urls: tuple[str, ...]
+    release: str
+    http_port: int
+    https_port: int | None
+    database: str | None
+    log: str
+    root: str
+    processes: int
+    threads: int
+
+
+def open_project(target: str, state: Path | None, machine: Machine) -> Project:
+    """Read the site that `target` names and find where its state lies; changes nothing.
+
+    Raises UsageError for a target or site file that cannot be used.
+    """
+    from hostel.rundir import run_dir
+    from hostel.sitefile import load_site
+    from hostel.target import resolve
+
+    where = resolve(target)
+    site, notes = load_site(where)
+    folder = private.state_folder(where.root, state, site.name, machine)
+    _fits_httpd(where.root, folder)
+    return Project(where.root, site, Layout(folder, run_dir(folder, machine)), machine, notes)
+
+
+def _fits_httpd(*paths: Path) -> None:
+    for path in paths:
+        if any(ord(char) < 32 or ord(char) == 127 for char in str(path)):
+            raise UsageError(
+                f"using the folder {str(path)!r}",
+                "its name holds a control character, which no httpd configuration can carry",
+                "Rename the folder, or give another one for the state with --dir.",
+            )
+
+
+@contextlib.contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Keep other runs of this site out; raises Busy, naming the first, when one is under way."""
+    import filelock
+
+    lock = filelock.FileLock(layout.lock, mode=0o600)
+    holder = layout.state / "lock.pid"
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        with contextlib.suppress(OSError):
+            raise Busy(
+                "taking the lock of this site",
+                f"another hostel is at work on it (pid {holder.read_text().strip()})",
+                "Wait for it to end, then run this again.",
+            ) from None
+        raise Busy("taking the lock of this site", "another hostel is at work on it") from None
+    try:
+        holder.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        lock.release()
+
+
+def instance_of(layout: Layout, machine: Machine) -> Identity | None:
+    """The living httpd that the record names; None when it is gone or never was."""
+    record = _json(machine, layout.record)
+    who = Identity(int(record.get("pid", 0)), float(record.get("began", 0)))
+    return who if who.pid and processes.alive(who) else None
+
+
+def running(layout: Layout, machine: Machine) -> Running | None:
+    """What the last `up` recorded; whether it is alive, `instance_of` says."""
+    said = _json(machine, layout.site_record)
+    try:
+        return Running(**{**said, "urls": tuple(said["urls"])})
+    except (KeyError, TypeError):
+        return None
+
+
+def record(running_now: Running, layout: Layout, machine: Machine) -> None:
+    text = json.dumps(asdict(running_now), indent=1).encode()
+    machine.write(layout.site_record, text, 0o644)
+
+
+def _json(machine: Machine, path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(machine.read(path) or b"{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
