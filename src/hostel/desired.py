@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from hostel.account import Account
 from hostel.instance_conf import Instance, StaticFolder, configuration
-from hostel.machine import Account
 from hostel.plan import Key, State, key
 from hostel.platforms.private import Layout
-from hostel.resources.file import FileState, file_key
-from hostel.resources.instance import InstanceState
-from hostel.resources.once import Done
 from hostel.site import Site
+from hostel.states import Done, FileState, InstanceState, file_key
 
 INSTANCE = key("instance", "live")
 CHECK = key("once", "check")

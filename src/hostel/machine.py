@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import stat
@@ -18,31 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostel.account import Account
 from hostel.errors import HostelError
-
-
-@dataclass(frozen=True)
-class Account:
-    """A user of the operating system, by the numbers the kernel knows."""
-
-    name: str
-    uid: int
-    gid: int
-    home: Path
-
-    @classmethod
-    def current(cls) -> Account:
-        return cls.of(pwd.getpwuid(os.geteuid()))
-
-    @classmethod
-    def named(cls, name: str) -> Account | None:
-        with contextlib.suppress(KeyError):
-            return cls.of(pwd.getpwnam(name))
-        return None
-
-    @classmethod
-    def of(cls, entry: pwd.struct_passwd) -> Account:
-        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
 
 
 @dataclass(frozen=True)

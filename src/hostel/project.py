@@ -40,8 +40,11 @@ class Running:
     name: str
     urls: tuple[str, ...]
     release: str
+    address: str
+    host: str
     http_port: int
     https_port: int | None
+    authority: str | None
     database: str | None
     log: str
     root: str

@@ -78,8 +78,8 @@ def page(form: dict[str, str], errors: dict[str, str] | None = None) -> str:
 
 
 def clean(text: str) -> str:
-    """The text with plain line ends and without control characters around or inside it."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    """The text with plain line ends, trimmed, without control characters."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     return "".join(c for c in lines if c == "\n" or c >= " ").strip()
 
 

@@ -7,37 +7,12 @@ never has to remember a secret.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from hostel.machine import Account, Machine
-from hostel.plan import Change, Key, State, key, name_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileState(State):
-    """A file as it is or should be. `uid` is the owner's number; the group follows it."""
-
-    digest: str
-    mode: int
-    uid: int
-    content: bytes = field(compare=False, repr=False)
-    secret: bool = field(default=False, compare=False)
-
-    @classmethod
-    def of(cls, content: bytes, *, mode: int, owner: Account, secret: bool = False) -> FileState:
-        return cls(
-            digest=sha256(content).hexdigest(),
-            mode=mode,
-            uid=owner.uid,
-            content=content,
-            secret=secret,
-        )
-
-
-def file_key(path: Path) -> Key:
-    return key("file", path)
+from hostel.machine import Machine
+from hostel.plan import Change, Key, name_of
+from hostel.states import FileState
 
 
 class Files:

@@ -17,23 +17,12 @@ from typing import Any
 from hostel import processes
 from hostel.errors import HostelError
 from hostel.machine import Machine
-from hostel.plan import Change, Key, State
+from hostel.plan import Change, Key
 from hostel.processes import Identity
+from hostel.states import InstanceState
 
 DRAIN_SECONDS = 0.7
 """How long kept-alive connections are answered with `Connection: close` before a reload."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstanceState(State):
-    """A running httpd. A change of `core` needs a new process, one of `config` a reload.
-
-    `boot` is the path of the boot.json that holds the environment it is started with.
-    """
-
-    core: str
-    config: str
-    boot: str
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,11 @@ its input, so that it is done again only when the input is another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.machine import Machine
-from hostel.plan import Change, Key, State, name_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Done(State):
-    """Something was done for the input with this digest."""
-
-    digest: str
+from hostel.plan import Change, Key, name_of
+from hostel.states import Done
 
 
 class Once:

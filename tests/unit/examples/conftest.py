@@ -11,17 +11,52 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
 
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
 Load = Callable[[Path, str], ModuleType]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[..., Answer]:
+    """Asks a WSGI app as a server does, and checks that both keep to the rules."""
+
+    def ask(app: Any, path: str = "/", **environ: str) -> Answer:
+        environ = {"SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "", **environ}
+        setup_testing_defaults(environ)
+        started: dict[str, Any] = {}
+
+        def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+            started.update(status=status, headers=dict(headers))
+            return lambda data: None
+
+        parts = validator(app)(environ, start_response)
+        body = b"".join(parts)
+        parts.close()  # type: ignore[attr-defined]
+        return Answer(**started, body=body)
+
+    return ask
 
 
 @pytest.fixture(scope="session")

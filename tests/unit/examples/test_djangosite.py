@@ -8,12 +8,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
 import psycopg
 import pytest
@@ -91,27 +90,29 @@ def site(
             patch.setenv(name, value)
         patch.delenv("SECRET_KEY", raising=False)
         yield load(folder, "mysite.wsgi")
-        connections = load(folder, "django.db").connections
-        connections.close_all()
-        for connection in connections.all():
-            connection.close_pool()
+        connection = import_module("django.db").connection
+        connection.close()
+        connection.close_pool()
 
 
 @pytest.fixture
-def client(site: ModuleType, load: Callable[[Path, str], ModuleType], folder: Path) -> Any:
-    load(folder, "notes.models").Note.objects.all().delete()
-    load(folder, "django.db").connection.close()
-    return load(folder, "django.test").Client(
+def notes(site: ModuleType) -> Any:
+    """All notes; none as yet."""
+    notes = import_module("notes.models").Note.objects
+    notes.all().delete()
+    import_module("django.db").connection.close()
+    return notes
+
+
+@pytest.fixture
+def client(notes: Any) -> Any:
+    return import_module("django.test").Client(
         enforce_csrf_checks=True, raise_request_exception=False, HTTP_HOST="localhost:8443"
     )
 
 
 def get(client: Any, path: str, **headers: str) -> Any:
     return client.get(path, secure=True, **headers)
-
-
-def write(folder: Path, load: Callable[[Path, str], ModuleType], title: str, **values: Any) -> None:
-    load(folder, "notes.models").Note.objects.create(title=title, text="Some text.", **values)
 
 
 def test_builds_without_a_database_or_a_key(released: dict[str, str], folder: Path) -> None:
@@ -130,10 +131,8 @@ def test_its_migrations_are_complete(
     assert "No changes detected" in run("manage.py", "makemigrations", "--check", **environment)
 
 
-def test_connects_through_the_folder_of_a_socket(
-    site: ModuleType, load: Callable[[Path, str], ModuleType], folder: Path, database_url: str
-) -> None:
-    connection = load(folder, "django.db").connection
+def test_connects_through_the_folder_of_a_socket(site: ModuleType, database_url: str) -> None:
+    connection = import_module("django.db").connection
     with psycopg.connect(database_url) as expected, connection.cursor() as cursor:
         cursor.execute("select current_database()")
         assert cursor.fetchone() == (expected.info.dbname,)
@@ -147,21 +146,17 @@ def test_says_so_when_nothing_is_written_yet(client: Any) -> None:
     assert "Nothing is written yet." in answer.text
 
 
-def test_lists_what_is_published_and_nothing_else(
-    client: Any, folder: Path, load: Callable[[Path, str], ModuleType]
-) -> None:
-    write(folder, load, "Today's <i>note</i>")
-    write(folder, load, "Tomorrow's note", published=datetime(2999, 1, 1, tzinfo=UTC))
+def test_lists_what_is_published_and_nothing_else(client: Any, notes: Any) -> None:
+    notes.create(title="Today's <i>note</i>", text="Some text.")
+    notes.create(title="Tomorrow's note", published=datetime.now(UTC) + timedelta(days=1))
     page = get(client, "/").text
     assert "Today&#x27;s &lt;i&gt;note&lt;/i&gt;" in page
     assert "Tomorrow" not in page
 
 
-def test_lists_notes_in_pages(
-    client: Any, folder: Path, load: Callable[[Path, str], ModuleType]
-) -> None:
+def test_lists_notes_in_pages(client: Any, notes: Any) -> None:
     for number in range(12):
-        write(folder, load, f"Note {number}")
+        notes.create(title=f"Note {number}")
     first, second = get(client, "/").text, get(client, "/?page=2").text
     assert (first.count("<article>"), second.count("<article>")) == (10, 2)
     assert 'href="?page=2" rel="next"' in first
@@ -185,12 +180,13 @@ def test_answers_to_its_own_names_alone(client: Any) -> None:
     assert get(client, "/", HTTP_HOST="evil.example").status_code == 400
 
 
-def log_in(client: Any, origin: str) -> Any:
-    page = get(client, "/admin/login/")
+def log_in(client: Any, origin: str, host: str = "localhost:8443") -> Any:
+    page = get(client, "/admin/login/", HTTP_HOST=host)
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
     assert token
     form = {"username": "ada", "password": "hunter2 hunter2", "csrfmiddlewaretoken": token[1]}
-    return client.post("/admin/login/?next=/admin/", form, secure=True, HTTP_ORIGIN=origin)
+    headers = {"HTTP_HOST": host, "HTTP_ORIGIN": origin}
+    return client.post("/admin/login/?next=/admin/", form, secure=True, **headers)
 
 
 def test_admits_an_administrator_over_https_on_any_port(
@@ -203,6 +199,11 @@ def test_admits_an_administrator_over_https_on_any_port(
     assert answer.cookies["sessionid"]["secure"]
     assert "Write one" in get(client, "/").text
     assert get(client, "/admin/notes/note/").status_code == 200
+
+
+def test_trusts_its_own_address_where_the_host_comes_without_a_port(client: Any) -> None:
+    assert log_in(client, "https://localhost:9443", host="localhost").status_code == 403
+    assert log_in(client, ADDRESS, host="localhost").status_code != 403
 
 
 def test_refuses_a_form_from_another_site(client: Any) -> None:
@@ -252,25 +253,11 @@ except ImproperlyConfigured as error:
 
 
 def test_a_restart_of_postgresql_goes_unnoticed(
-    site: ModuleType, disconnect: Callable[[], int]
+    site: ModuleType, ask: Any, disconnect: Callable[[], int]
 ) -> None:
-    def status() -> str:
-        environ: dict[str, Any] = {"SCRIPT_NAME": "", "QUERY_STRING": "", "HTTP_HOST": "localhost"}
-        setup_testing_defaults(environ)
-        statuses: list[str] = []
-
-        def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-            statuses.append(status)
-            return lambda data: None
-
-        answer = validator(site.application)(environ, start_response)
-        assert b"".join(answer)
-        answer.close()  # type: ignore[attr-defined]
-        return statuses[0]
-
-    assert status() == "200 OK"
+    assert ask(site.application, HTTP_HOST="localhost").status == "200 OK"
     assert disconnect() > 0
-    assert status() == "200 OK"
+    assert ask(site.application, HTTP_HOST="localhost").status == "200 OK"
 
 
 def test_errors_go_to_stderr_with_a_traceback(

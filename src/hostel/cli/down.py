@@ -1,0 +1,25 @@
+"""`hostel down`: stop what an `up` of this site started; its data stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    epilog="\b\nExamples:\n  hostel down\n  hostel down examples/guestbook",
+)
+@click.argument("target", default=".")
+@click.option("--dir", "state", type=click.Path(path_type=Path), help="Folder of the site's state.")
+def down(target: str, state: Path | None) -> None:
+    """Stop the site TARGET: httpd after its requests in flight, then PostgreSQL."""
+    from hostel.platforms.private import machine_here
+    from hostel.project import open_project
+    from hostel.up import take_down
+
+    project = open_project(target, state, machine_here())
+    if take_down(project):
+        click.echo(f"{project.site.name} is down; its data stay in {project.layout.state}")
+    else:
+        click.echo(f"{project.site.name} was not up")

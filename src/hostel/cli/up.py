@@ -1,0 +1,175 @@
+"""`hostel up`: bring a site up and stay with it: its log on the screen, its changes live."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hostel.cli import screen
+from hostel.errors import HostelError
+
+if TYPE_CHECKING:
+    from hostel.project import Project, Running
+    from hostel.stage import Stage
+
+EPILOG = """\b
+Examples:
+  hostel up                        the app in this folder
+  hostel up examples/guestbook     the app in that folder
+  hostel up mysite.wsgi:application --https 9443
+  hostel up --reload               changes go live as you save them
+  hostel up --detach               leave it running; `hostel down` ends it
+"""
+
+PORT = click.IntRange(1, 65535)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("target", default=".")
+@click.option("--http", type=PORT, help="Port for HTTP, which redirects to HTTPS.  [default: 8080]")
+@click.option("--https", type=PORT, help="Port for HTTPS.  [default: 8443]")
+@click.option("--dir", "state", type=click.Path(path_type=Path),
+              help="Folder of the site's state.  [default: .hostel beside the site file]")
+@click.option("--detach", "-d", is_flag=True, help="Leave it running and come back.")
+@click.option("--reload", "-r", is_flag=True, help="Take up changed code and environment.")
+def up(
+    target: str, http: int | None, https: int | None, state: Path | None, detach: bool, reload: bool
+) -> None:
+    """Host TARGET, a WSGI app, on this machine: HTTPS, environment, database.
+
+    TARGET is a folder with hostel.toml or without, that file, a .py file, or module:callable;
+    without one, the folder you are in.
+    """
+    if detach and reload:
+        raise click.UsageError("--reload watches from this terminal; it cannot go with --detach.")
+    from hostel import project as projects
+    from hostel import up as verbs
+    from hostel.platforms import private
+    from hostel.stage import set_stage
+
+    machine = private.machine_here()
+    project = projects.open_project(target, state, machine)
+    steps = screen.Steps()
+    for text in project.notes:
+        screen.note(text)
+    private.prepare(project.layout.state, project.root, machine)
+    with projects.locked(project.layout):
+        if verbs.mend(project):
+            screen.note("an earlier run was cut short; what it had begun was undone")
+        stage = set_stage(project, http, https)
+        running, note = verbs.converge(stage, steps)
+    _announce(project, running, note, stays=not detach)
+    if not detach:
+        _stay(stage, target, state, reload)
+
+
+def _announce(project: Project, running: Running, note: str, stays: bool) -> None:
+    first, *others = running.urls
+    click.echo(f"{click.style(running.name, bold=True)} is up", err=True)
+    click.echo(f"  {click.style(first, fg='green', bold=True)}", nl=False)
+    plain = f"http://localhost:{running.http_port}"
+    click.echo(f"   ({plain} redirects there)" if running.https_port else "")
+    for url in others:
+        click.echo(f"  {url}")
+    rows = {
+        "release": f"{running.release}, {running.processes} processes × {running.threads} threads",
+        "database": running.database or "",
+        "logs": running.log,
+    }
+    for label, text in rows.items():
+        if text:
+            click.echo(f"  {label:<9}{text}", err=True)
+    if note:
+        screen.note(note)
+    if running.https_port and not _trusted(project):
+        screen.note("browsers will warn until you run: hostel cert trust")
+    if stays:
+        click.echo("  Ctrl-C stops it.", err=True)
+
+
+def _trusted(project: Project) -> bool:
+    mark = Path("/usr/local/share/ca-certificates")
+    return any(mark.glob("hostel-local-ca*")) if mark.is_dir() else False
+
+
+def _stay(stage: Stage, target: str, state: Path | None, reload: bool) -> None:
+    """Show the log and take up changes until Ctrl-C, SIGTERM, or the end of httpd."""
+    from hostel import project as projects
+    from hostel import up as verbs
+
+    project = stage.project
+    ends = threading.Event()
+    changed: queue.Queue[set[Path]] = queue.Queue()
+    try:
+        with _background(ends, _show_log, project, ends):
+            watcher = (_watch, project, changed, ends) if reload else (ends.wait,)
+            with _background(ends, *watcher):
+                while projects.instance_of(project.layout, project.machine):
+                    with suppress(queue.Empty):
+                        paths = changed.get(timeout=0.3)
+                        _take_up(stage, target, state, paths)
+        gone = projects.running(project.layout, project.machine)
+        if gone is None:
+            click.echo("stopped by `hostel down`", err=True)
+            return
+        raise HostelError("serving", "httpd has ended", f"Its last lines: {project.layout.log}")
+    except KeyboardInterrupt:
+        click.echo("\nstopping; requests in flight are finished first", err=True)
+    finally:
+        ends.set()
+        verbs.take_down(project)
+
+
+def _take_up(stage: Stage, target: str, state: Path | None, paths: set[Path]) -> None:
+    """Make a change live; if it is no good, say why and let the old code serve on."""
+    from dataclasses import replace
+
+    from hostel import project as projects
+    from hostel import up as verbs
+
+    names = ", ".join(sorted(path.name for path in paths)[:3]) + (" ..." if len(paths) > 3 else "")
+    try:
+        project = projects.open_project(target, state, stage.project.machine)
+        with projects.locked(project.layout):
+            running, note = verbs.converge(replace(stage, project=project), lambda _text: None)
+        click.echo(click.style(f"↻ {names}: live as {running.release}", fg="green"), err=True)
+        if note:
+            screen.note(note)
+    except HostelError as error:
+        screen.error(error)
+        click.echo(click.style("  the old code serves on", fg="yellow"), err=True)
+
+
+def _show_log(project: Project, ends: threading.Event) -> None:
+    from hostel.logs import follow, formatted
+
+    layout = project.layout
+    for record in follow((layout.access_log, layout.error_log), ends):
+        text = formatted(record)
+        if text:
+            click.echo(text)
+
+
+def _watch(project: Project, changed: queue.Queue[set[Path]], ends: threading.Event) -> None:
+    from hostel.watch import changes
+
+    for paths in changes(project.root, project.layout.state, ends):
+        changed.put(paths)
+
+
+@contextmanager
+def _background(ends: threading.Event, work: object, *args: object) -> Iterator[None]:
+    assert callable(work)
+    thread = threading.Thread(target=work, args=args, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join(timeout=2)

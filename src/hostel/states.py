@@ -1,0 +1,54 @@
+"""The states of every kind of resource, as data. Pure: observing and enacting is elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from hostel.account import Account
+from hostel.plan import Key, State, key
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileState(State):
+    """A file as it is or should be. `uid` is the owner's number; the group follows it."""
+
+    digest: str
+    mode: int
+    uid: int
+    content: bytes = field(compare=False, repr=False)
+    secret: bool = field(default=False, compare=False)
+
+    @classmethod
+    def of(cls, content: bytes, *, mode: int, owner: Account, secret: bool = False) -> FileState:
+        return cls(
+            digest=sha256(content).hexdigest(),
+            mode=mode,
+            uid=owner.uid,
+            content=content,
+            secret=secret,
+        )
+
+
+def file_key(path: Path) -> Key:
+    return key("file", path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceState(State):
+    """A running httpd. A change of `core` needs a new process, one of `config` a reload.
+
+    `boot` is the path of the boot.json that holds the environment it is started with.
+    """
+
+    core: str
+    config: str
+    boot: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(State):
+    """Something was done for the input with this digest."""
+
+    digest: str

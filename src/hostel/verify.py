@@ -1,0 +1,88 @@
+"""Real requests to a running instance, as its visitors make them. Changes nothing.
+
+httpd's own config test is no safety net, so nothing is called up before it has answered here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel.errors import HostelError
+from hostel.instance_conf import MARKER, PROBE_AGENT
+from hostel.site import Site
+
+
+@dataclass(frozen=True)
+class Front:
+    """Where an instance is reached: the socket, the name, and the CA when it speaks TLS."""
+
+    address: str
+    port: int
+    host: str
+    authority: Path | None
+
+
+def is_live(front: Front, generation: str) -> bool:
+    """Whether the instance of this generation answers by now; never raises."""
+    from hostel.probe import ask
+
+    try:
+        answer = ask(front.address, front.port, front.host, MARKER + generation,
+                     authority=front.authority, agent=PROBE_AGENT, timeout=5)
+    except HostelError:
+        return False
+    return answer.status == 204
+
+
+def verify(site: Site, front: Front, alive: Callable[[], bool], log: Path, offset: int) -> str:
+    """Ask for the health path until it answers; returns a note for people, or "".
+
+    Raises HostelError with the app's own log lines (those after `offset` bytes of `log`) when
+    it answers with an error of the server, not at all, or not as a declared health path must.
+    """
+    from hostel.probe import ask
+
+    deadline = time.monotonic() + site.health.timeout
+    path = site.health.path
+    while True:
+        try:
+            answer = ask(front.address, front.port, front.host, path,
+                         authority=front.authority, agent=PROBE_AGENT,
+                         timeout=max(1.0, deadline - time.monotonic()))
+            break
+        except HostelError as error:
+            if not alive() or time.monotonic() > deadline:
+                raise _unwell(site, error.happened, log, offset) from error
+            time.sleep(0.02)
+    declared = "path" in site.health.model_fields_set
+    if answer.status >= 500 or (declared and answer.status >= 400):
+        raise _unwell(site, f"it answered {answer.status} {answer.reason}", log, offset)
+    if answer.status == 400:
+        return (
+            f"the app answers 400 to the name {front.host}: if it is Django, put it into "
+            "ALLOWED_HOSTS (HOSTEL_DOMAINS in its environment lists the site's names)"
+        )
+    return ""
+
+
+def _unwell(site: Site, happened: str, log: Path, offset: int) -> HostelError:
+    from hostel.logs import readable
+
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            said = file.read(200_000).decode(errors="replace")
+    except OSError:
+        said = ""
+    lines = readable(said)
+    return HostelError(
+        f"asking {site.name} for {site.health.path}",
+        happened,
+        "The app's own lines are above; mend it and run the same command again."
+        if lines
+        else "The app logged nothing: run it with errors to stderr (for Django, LOGGING).",
+        "\n".join(lines[-40:]),
+    )
