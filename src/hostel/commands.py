@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from hostel.site_values import shown
 
-_SHELL = re.compile(r"\$[\w{(]|`")
+_SHELL = re.compile(r"\$(\w+|[{(])|`")
 _OPERATORS = "&|;<>\n"
 
 

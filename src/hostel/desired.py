@@ -16,6 +16,7 @@ from hostel.instance_conf import Instance, StaticFolder, configuration
 from hostel.plan import Key, State, key
 from hostel.platforms.private import Layout
 from hostel.site import Site
+from hostel.site_values import app_parts
 from hostel.states import Done, FileState, InstanceState, file_key
 
 INSTANCE = key("instance", "live")
@@ -77,7 +78,7 @@ def boot_json(wanted: Wanted) -> bytes:
             "app": wanted.site.app,
             "cwd": str(code),
             "path": [str(code / part) for part in wanted.site.path],
-            "argv": [str(generation_script(wanted.site, code))],
+            "argv": [str(app_file(wanted.site, code))],
             "env": wanted.env,
         },
         indent=1,
@@ -85,12 +86,10 @@ def boot_json(wanted: Wanted) -> bytes:
     ).encode()
 
 
-def generation_script(site: Site, code: Path) -> Path:
+def app_file(site: Site, code: Path) -> Path:
     """What sys.argv[0] says: the file of the app, as if it had been run."""
-    module = site.app.partition(":")[0]
-    if module.endswith((".py", ".wsgi")):
-        return code / module
-    return code / (module.replace(".", "/") + ".py")
+    parts = app_parts(site.app)
+    return code / (parts.file or parts.module.replace(".", "/") + ".py")
 
 
 def desired(wanted: Wanted) -> dict[Key, State]:

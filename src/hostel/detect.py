@@ -252,7 +252,7 @@ def _only(root: Path, matches: Mapping[str, Guess]) -> Guess:
 def _django(django: django_project.Django) -> Guess:
     if django.app is None:
         raise _is_asgi(Path(django.because), Binding("application", "asgi", "Django's"), True)
-    collect = ("python", "manage.py", "collectstatic", "--noinput")
+    collect = ("python", django.manage, "collectstatic", "--noinput")
     return Guess(django.app, django.because, django.static, collect if django.static else ())
 
 

@@ -23,10 +23,14 @@ _WSGI_LINE = re.compile(r"""^WSGI_APPLICATION\s*=\s*["']([\w.]+)["']""", re.M)
 
 @dataclass(frozen=True)
 class Django:
-    """`app` is None where there is an asgi.py alone; `static` maps URL prefix to folder."""
+    """`app` is None where there is an asgi.py alone; `static` maps URL prefix to folder.
+
+    `manage` is the path of manage.py in the project.
+    """
 
     app: str | None
     because: str
+    manage: str
     static: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -36,6 +40,7 @@ def look(root: Path, base: Path) -> Django | None:
     if "DJANGO_SETTINGS_MODULE" not in manage and "django" not in manage:
         return None
     match = _SETTINGS.search(manage)
+    script = str((base / "manage.py").relative_to(root))
     settings = [*_settings_files(base, match[1])] if match else []
     static = _static(root, settings)
     for file in settings:
@@ -43,12 +48,13 @@ def look(root: Path, base: Path) -> Django | None:
         if declared and "." in declared[1]:
             module, _, name = declared[1].rpartition(".")
             because = f"{file.relative_to(root)} says WSGI_APPLICATION = {declared[1]!r}"
-            return Django(f"{module}:{name}", because, static)
+            return Django(f"{module}:{name}", because, script, static)
     for file in _named(base, match[1] if match else "", "wsgi.py"):
         module = ".".join(file.relative_to(base).with_suffix("").parts)
-        return Django(f"{module}:application", f"{file.relative_to(root)} is Django's", static)
+        because = f"{file.relative_to(root)} is Django's"
+        return Django(f"{module}:application", because, script, static)
     for file in _named(base, match[1] if match else "", "asgi.py"):
-        return Django(None, str(file.relative_to(root)))
+        return Django(None, str(file.relative_to(root)), script)
     return None
 
 

@@ -148,8 +148,10 @@ def _candidates(machine: Machine) -> Iterator[Path]:
         for name in ("python3", *(f"python3.{minor}" for minor in minors)):
             yield Path(folder, name)
     yield Path(getattr(sys, "_base_executable", None) or sys.executable)
-    for minor in minors:
-        yield from sorted(SHARED_INSTALLS.glob(f"*/bin/python3.{minor}"))
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for installs in (SHARED_INSTALLS, pyenv):
+        for minor in minors:
+            yield from sorted(installs.glob(f"*/bin/python3.{minor}"), reverse=True)
     arguments = ["python", "list", "--only-installed", "--output-format", "json"]
     ran = uvtool.run(machine, arguments, cwd=Path("/"), timeout=60)
     if ran.ok:

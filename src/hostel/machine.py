@@ -13,9 +13,10 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hostel.account import Account
 from hostel.errors import HostelError
@@ -181,7 +182,7 @@ class Machine:
 
     # -- within -----------------------------------------------------------------------------
 
-    def _identity(self, as_runner: bool) -> dict[str, object]:
+    def _identity(self, as_runner: bool) -> dict[str, Any]:
         if not (as_runner and self.is_root):
             return {}
         return {"user": self.runner.uid, "group": self.runner.gid, "extra_groups": []}
@@ -196,7 +197,7 @@ class Machine:
 
     @staticmethod
     @contextlib.contextmanager
-    def _explained(doing: str):  # type: ignore[no-untyped-def]
+    def _explained(doing: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -124,16 +124,19 @@ def _compiled(folder: Path, interpreter: Interpreter, httpd: Httpd, machine: Mac
     """The module's bytes, from a throwaway environment.
 
     Without uv's cache: a wheel built there for one Python 3.11 would be taken for another one
-    and point into the first one's libraries.
+    and point into the first one's libraries. TMPDIR is ours as well: mod_wsgi's setup writes the
+    build folder into the module as a place to search for libpython, and in a /tmp open to all
+    somebody else could put one there.
     """
     venv = folder / "venv"
+    extra = {"APXS": str(httpd.apxs), "TMPDIR": str(folder)}
+    install = ["pip", "install", "--python", str(venv / "bin" / "python"), "--no-cache"]
     steps = (
         ["venv", "--python", str(interpreter.path), str(venv)],
-        ["pip", "install", "--python", str(venv / "bin" / "python"), "--no-cache"]
-        + ["--no-binary", "mod_wsgi", f"mod_wsgi=={VERSION}"],
+        [*install, "--no-binary", "mod_wsgi", f"mod_wsgi=={VERSION}"],
     )
     for arguments in steps:
-        ran = uvtool.run(machine, arguments, cwd=folder, extra={"APXS": str(httpd.apxs)})
+        ran = uvtool.run(machine, arguments, cwd=folder, extra=extra)
         if not ran.ok:
             raise uvtool.failure(DOING, ran)
     built = sorted(venv.glob("lib/python3*/site-packages/mod_wsgi/server/mod_wsgi*.so"))

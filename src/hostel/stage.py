@@ -11,7 +11,7 @@ from pathlib import Path
 from hostel import project as projects
 from hostel.errors import Busy
 from hostel.httpd_build import Httpd
-from hostel.project import Project
+from hostel.project import Project, Running
 from hostel.verify import Front
 
 LOCAL_NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")
@@ -51,6 +51,12 @@ class Stage:
         return Front(self.addresses[0], self.https or self.http, self.host, self.authority)
 
 
+def front_of(known: Running) -> Front:
+    """Where the site that is recorded as running is asked."""
+    authority = Path(known.authority) if known.authority else None
+    return Front(known.address, known.https_port or known.http_port, known.host, authority)
+
+
 def set_stage(project: Project, http: int | None, https: int | None) -> Stage:
     """Make sure that nothing stands in the way of bringing the site up.
 
@@ -65,9 +71,9 @@ def set_stage(project: Project, http: int | None, https: int | None) -> Stage:
     http, secure = http or 8080, (https or 8443) if tls else None
     addresses = tuple(one for one in site.server.listen if ports.usable(one))
     for address in addresses:
-        ports.check_free(address, http)
+        ports.check_free(address, http, project.machine.runner)
         if secure is not None:
-            ports.check_free(address, secure)
+            ports.check_free(address, secure, project.machine.runner)
     if secure is None:
         return Stage(project, httpd, addresses, http, None, None, None)
     certificate, authority = _certificate(project)

@@ -11,18 +11,30 @@ from importlib import resources as package_files
 
 from hostel import project as projects
 from hostel.apply import apply, recover
-from hostel.desired import INSTANCE, Code, Wanted, Web, desired
+from hostel.databases import DatabasePlan, database_for
+from hostel.desired import CHECK, HOOK, INSTANCE, Code, Wanted, Web, desired, generation
 from hostel.instance_conf import StaticFolder
-from hostel.plan import plan
+from hostel.plan import Change, Key, kind_of, name_of, plan
 from hostel.platforms import private
-from hostel.private_world import Actions, journal_of, servers, world_of
+from hostel.private_world import Action, journal_of, world_of
 from hostel.project import Project, Running
 from hostel.release import Release, build, prune
-from hostel.stage import Stage
-from hostel.surroundings import database_of, environment_of
+from hostel.resources.server import server_key
+from hostel.stage import Stage, front_of
+from hostel.states import file_key
+from hostel.surroundings import environment_of
 from hostel.verify import verify
 
 Say = Callable[[str], None]
+
+STEPS = {
+    "cluster": "making a PostgreSQL cluster",
+    "postgres": "starting PostgreSQL",
+    "database": "making the database",
+    "instance": "starting httpd",
+    "check": "importing the app",
+    "release-hook": "running the release hook",
+}
 
 
 def converge(stage: Stage, say: Say) -> tuple[Running, str]:
@@ -30,65 +42,80 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
 
     Raises RolledBack when it would not serve: then what served before serves still.
     """
-    project = stage.project
-    env = environment_of(stage)
-    release = build(project, stage.httpd, env, private.cache_folder(project.machine), say)
-    wanted = _wanted(stage, release, env)
-    world = world_of(project, stage, Actions(wanted, release))
-    journal = journal_of(project, world)
+    project, machine = stage.project, stage.project.machine
+    release = build(
+        project.root,
+        project.site,
+        lambda venv: environment_of(stage, venv),
+        project.layout,
+        private.cache_folder(machine),
+        machine,
+        stage.httpd,
+        say,
+    )
+    processes, threads = capacity(stage)
+    database = database_for(project, processes * threads)
+    env = environment_of(stage, release.venv)
+    wanted = _wanted(stage, release, env, database, (processes, threads))
+    world = world_of(project, stage.front, _actions(project, wanted, release))
     states = desired(wanted)
-    owned = {*states, *_left_over(project)}
-    steps = plan(states, {which: world.observe(which) for which in owned})
-    note: list[str] = []
-    offset = _size(project.layout.error_log)
+    keys = {*states, *_left_over(project)}
+    steps = plan(states, {which: world.observe(which) for which in keys})
+    notes: list[str] = []
 
     def well() -> None:
-        who = projects.instance_of(project.layout, project.machine)
-        note.append(
-            verify(
-                project.site,
-                stage.front,
-                lambda: projects.instance_of(project.layout, project.machine) == who,
-                project.layout.error_log,
-                offset,
-            )
-        )
+        notes.append(_verified(stage, offset))
 
-    apply(steps, world, journal, well, lambda change: _tell(change, say))
-    running = _running(stage, release, wanted)
-    projects.record(running, project.layout, project.machine)
-    prune(project.layout.releases, project.layout.venvs, release)
-    return running, note[0]
+    offset = _size(project)
+    apply(steps, world, journal_of(project), well, lambda change: _tell(change, say))
+    running = _running(stage, release, wanted, database)
+    projects.record(running, project.layout, machine)
+    prune(project.layout, release, machine)
+    return running, notes[0]
 
 
 def take_down(project: Project) -> bool:
     """Stop httpd, then PostgreSQL; True if there was anything to stop. Data stay."""
-    if not project.layout.state.is_dir():
+    layout, machine = project.layout, project.machine
+    if not layout.state.is_dir():
         return False
-    with projects.locked(project.layout):
-        world = world_of(project, None, None)
-        recover(world, journal_of(project, world))
-        observed = {which: world.observe(which) for which in (INSTANCE, *servers(project))}
-        steps = plan({}, observed)
+    with projects.locked(layout):
+        mend(project)
+        world = world_of(project, None, {})
+        servers = (INSTANCE, server_key(layout.cluster))
+        steps = plan({}, {which: world.observe(which) for which in servers})
         for change in steps.removals:
             world.enact(change)
-        project.machine.remove(project.layout.site_record)
+        machine.remove(layout.site_record)
         return bool(steps)
 
 
 def mend(project: Project) -> int:
     """Undo what a killed run left half-done; returns the number of its changes."""
-    world = world_of(project, None, None)
-    return len(recover(world, journal_of(project, world)))
+    known = projects.running(project.layout, project.machine)
+    world = world_of(project, front_of(known) if known else None, {})
+    return len(recover(world, journal_of(project)))
 
 
-def _wanted(stage: Stage, release: Release, env: dict[str, str]) -> Wanted:
-    project, site = stage.project, stage.project.site
-    cores = os.cpu_count() or 1
+def capacity(stage: Stage) -> tuple[int, int]:
+    """Processes and threads: processes before threads, since each has a GIL of its own."""
+    server = stage.project.site.server
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return server.processes or min(2 * (cores or 1), 16), server.threads or 16
+
+
+def _wanted(
+    stage: Stage,
+    release: Release,
+    env: dict[str, str],
+    database: DatabasePlan | None,
+    capacity: tuple[int, int],
+) -> Wanted:
+    site = stage.project.site
     return Wanted(
         site=site,
-        layout=project.layout,
-        runner=project.machine.runner,
+        layout=stage.project.layout,
+        runner=stage.project.machine.runner,
         web=Web(
             stage.httpd.binary,
             stage.httpd.modules_dir,
@@ -110,8 +137,76 @@ def _wanted(stage: Stage, release: Release, env: dict[str, str]) -> Wanted:
         ),
         env=env,
         boot_script=(package_files.files("hostel") / "boot" / "wsgi.py").read_bytes(),
-        # Processes before threads: each has a GIL of its own (see docs/design.md).
-        processes=site.server.processes or min(2 * cores, 16),
-        threads=site.server.threads or 16,
-        database=database_of(project),
+        processes=capacity[0],
+        threads=capacity[1],
+        database=database.states if database else {},
     )
+
+
+def _actions(project: Project, wanted: Wanted, release: Release) -> dict[str, Action]:
+    """What is done once for each input: the check of the app, the release hook."""
+    from hostel.checkapp import check
+    from hostel.hooks import run_hook
+
+    machine, timeout = project.machine, float(project.site.health.timeout)
+    hook = project.site.hooks.release or ()
+
+    def checked() -> None:
+        boot = generation(wanted) / "boot.json"
+        check(boot, release.venv / "bin" / "python", machine, timeout)
+
+    def hooked() -> None:
+        run_hook("the release hook", hook, wanted.env, release.code, machine)
+
+    return {name_of(CHECK): checked, name_of(HOOK): hooked}
+
+
+def _verified(stage: Stage, offset: int) -> str:
+    project = stage.project
+    began = projects.instance_of(project.layout, project.machine)
+
+    def alive() -> bool:
+        return projects.instance_of(project.layout, project.machine) == began
+
+    return verify(project.site, stage.front, alive, project.layout.error_log, offset)
+
+
+def _left_over(project: Project) -> list[Key]:
+    """Files of earlier releases in the instance's folder, which is all Hostel's own."""
+    folder = project.layout.instance
+    return [file_key(path) for path in folder.rglob("*") if path.is_file()]
+
+
+def _running(
+    stage: Stage, release: Release, wanted: Wanted, database: DatabasePlan | None
+) -> Running:
+    front = stage.front
+    return Running(
+        name=stage.project.site.name,
+        urls=stage.urls,
+        release=release.id,
+        address=front.address,
+        host=front.host,
+        http_port=stage.http,
+        https_port=stage.https,
+        authority=str(front.authority) if front.authority else None,
+        database=database.title if database else None,
+        log=str(stage.project.layout.log),
+        root=str(stage.project.root),
+        processes=wanted.processes,
+        threads=wanted.threads,
+    )
+
+
+def _tell(change: Change, say: Say) -> None:
+    kind, name = kind_of(change.key), name_of(change.key)
+    text = STEPS.get(name if kind == "once" else kind)
+    if kind == "instance" and change.before is not None:
+        text = "switching httpd to the new release"
+    if text and change.after is not None:
+        say(text)
+
+
+def _size(project: Project) -> int:
+    log = project.layout.error_log
+    return log.stat().st_size if log.exists() else 0

@@ -147,7 +147,8 @@ def _take_up(stage: Stage, target: str, state: Path | None, paths: set[Path]) ->
 
 
 def _show_log(project: Project, ends: threading.Event) -> None:
-    from hostel.logs import follow, formatted
+    from hostel.logs import formatted
+    from hostel.tail import follow
 
     layout = project.layout
     for record in follow((layout.access_log, layout.error_log), ends):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from hostel.account import Account
 from hostel.errors import HostelError, UsageError
-from hostel.machine import Account, Machine
+from hostel.machine import Machine
 
 SHARED_STATE = Path("/var/lib/hostel/up")
 """Where root keeps the state of projects whose own folder other users cannot enter."""

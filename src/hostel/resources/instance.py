@@ -29,7 +29,7 @@ DRAIN_SECONDS = 0.7
 class InstancePlaces:
     """Where an instance finds and leaves its things."""
 
-    binary: Path
+    binary: Callable[[], Path]
     conf: Path
     record: Path
     error_log: Path
@@ -72,7 +72,7 @@ class Instances:
     def _start(self, state: InstanceState, machine: Machine) -> None:
         boot = json.loads(Path(state.boot).read_bytes())
         places = self.places
-        argv = [str(places.binary), "-f", str(places.conf), "-DFOREGROUND"]
+        argv = [str(places.binary()), "-f", str(places.conf), "-DFOREGROUND"]
         began = places.console.stat().st_size if places.console.exists() else 0
         # As the runner, never as root: no part of an app's environment (LD_PRELOAD, say) may
         # reach a process with root's rights.
@@ -99,7 +99,7 @@ class Instances:
             self._start(state, machine)
             return
         tested = machine.run(
-            [str(self.places.binary), "-t", "-f", str(self.places.conf)], as_runner=True
+            [str(self.places.binary()), "-t", "-f", str(self.places.conf)], as_runner=True
         )
         if not tested.ok:
             raise HostelError("testing the new httpd configuration", tested.tail)

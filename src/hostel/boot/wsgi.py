@@ -1,0 +1,197 @@
+"""What httpd runs: settles the process as boot.json beside this file says, then loads the app.
+
+Stands alone, since it is copied beside its boot.json and run by the site's own Python. Writes
+nothing and sees no request.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+USUAL_NAMES = ("application", "app")
+"""What the callable is called where nobody says."""
+
+
+class Unfit(Exception):
+    """The app cannot be had, for a reason that is no error inside the app itself."""
+
+    def __init__(self, problem: str, message: str, candidates: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.message = message
+        self.candidates = candidates
+
+
+class FreshLoader(importlib.machinery.SourceFileLoader):
+    """Always compiles the source: an app.wsgi would share the cached bytecode of an app.py."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+def start(boot_json: Path) -> Any:
+    """Settle this process and return the app that `boot_json` names."""
+    boot = json.loads(boot_json.read_bytes())
+    settle(boot)
+    return load(boot["app"], Path(boot["cwd"]))
+
+
+def settle(boot: dict[str, Any]) -> None:
+    """Make environment, folder, arguments and sys.path exactly what the site says."""
+    wanted = {_bytes(name): _bytes(value) for name, value in boot["env"].items()}
+    for name in [name for name in os.environb if name not in wanted]:
+        del os.environb[name]
+    # As bytes: what the app sees is what was written, whatever locale this process began in.
+    os.environb.update(wanted)
+    os.chdir(boot["cwd"])
+    sys.argv[:] = boot["argv"]
+    first(*boot["path"])
+
+
+def first(*folders: str) -> None:
+    """Put these folders at the beginning of sys.path, in this order."""
+    sys.path[:] = [*folders, *(one for one in sys.path if one not in folders)]
+
+
+def load(app: str, root: Path) -> Any:
+    """The object that "module:callable", "module:factory()" or "file.py:callable" names."""
+    where, _, expression = app.partition(":")
+    is_file = where.endswith((".py", ".wsgi")) or "/" in where
+    module = load_file(root / where) if is_file else load_module(where)
+    if expression:
+        return evaluate(expression, module)
+    for name in USUAL_NAMES:
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise Unfit(
+        "no-callable",
+        f"{_origin(module)} has neither {' nor '.join(USUAL_NAMES)}",
+        names_in(module),
+    )
+
+
+def load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # Only if it is this module that is missing, not one that it imports.
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise Unfit("no-app-module", f'there is no module "{error.name}"') from None
+    except (ValueError, TypeError) as error:
+        raise Unfit("no-app-module", f'"{name}" cannot be imported: {error}') from None
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a file under the name it would have for others, so that it is loaded only once."""
+    if not path.is_file():
+        raise Unfit("no-app-file", f"there is no file {path.name} in {path.parent}")
+    base, parts = path.parent, [path.stem]
+    while (base / "__init__.py").exists() and base.name.isidentifier():
+        parts.insert(0, base.name)
+        base = base.parent
+    if parts[-1] == "__init__":
+        parts.pop()
+    if path.suffix == ".py" and parts and all(part.isidentifier() for part in parts):
+        if str(base) not in sys.path:
+            first(str(base))
+        name = ".".join(parts)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin and Path(spec.origin).resolve() == path.resolve():
+            return importlib.import_module(name)
+    return _load_unnamed(path)
+
+
+def _load_unnamed(path: Path) -> ModuleType:
+    """A file that no import finds: a .wsgi file, or one named like a module of Python's own."""
+    name = "hostel_site_" + "".join(char if char.isalnum() else "_" for char in path.stem)
+    loader = FreshLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def evaluate(expression: str, module: ModuleType) -> Any:
+    """A name, an attribute of one, or a call of either with literal arguments."""
+    try:
+        node = ast.parse(expression, mode="eval").body
+    except SyntaxError:
+        raise Unfit("bad-name", f'"{expression}" is no name of a callable') from None
+    if not isinstance(node, ast.Call):
+        return _attribute(node, expression, module)
+    try:
+        arguments = [ast.literal_eval(one) for one in node.args]
+        named = {one.arg or "": ast.literal_eval(one.value) for one in node.keywords}
+    except ValueError:
+        raise Unfit("bad-name", f'"{expression}": only literal arguments can be given') from None
+    factory = _attribute(node.func, expression, module)
+    if not callable(factory):
+        raise Unfit("not-callable", f"{ast.unparse(node.func)} is no function: {kind(factory)}")
+    return factory(*arguments, **named)
+
+
+def _attribute(node: ast.expr, expression: str, module: ModuleType) -> Any:
+    if isinstance(node, ast.Name):
+        owner: Any = module
+        name = node.id
+    elif isinstance(node, ast.Attribute):
+        owner = _attribute(node.value, expression, module)
+        name = node.attr
+    else:
+        raise Unfit("bad-name", f'"{expression}" is no name of a callable')
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        where = _origin(owner) if isinstance(owner, ModuleType) else kind(owner)
+        raise Unfit("no-callable", f'{where} has no "{name}"', names_in(owner)) from None
+
+
+def names_in(owner: Any) -> tuple[str, ...]:
+    """Public names that could be an app or a factory: callable, and made here rather than
+    imported classes of a framework."""
+    found = []
+    for name, value in vars(owner).items() if hasattr(owner, "__dict__") else ():
+        if name.startswith("_") or not callable(value) or isinstance(value, type):
+            continue
+        home = getattr(value, "__module__", None)
+        if not hasattr(value, "__name__") or home == getattr(owner, "__name__", None):
+            found.append(name)
+    return tuple(found)
+
+
+def kind(value: Any) -> str:
+    """The type of a value, with its module where that says something."""
+    cls = type(value)
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
+
+
+def _origin(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    return f"{module.__name__} ({file})" if file else f"{module.__name__}, a folder of no code,"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+# mod_wsgi runs this file under a name of its own; everyone else imports it.
+if __name__.startswith("_mod_wsgi_"):
+    application = start(Path(__file__).with_name("boot.json"))
