@@ -31,7 +31,9 @@ def hello(place: Place, effort: Effort) -> list[Result]:
             "nginx + gunicorn 2x4": enter(
                 rivals.nginx_gunicorn(place, "hello", "app:application", ours.folder)
             ),
-            "mod_wsgi-express": enter(rivals.mod_wsgi_express(place, "express", script)),
+            "mod_wsgi-express": enter(
+                rivals.mod_wsgi_express(place, "express", script, "--access-log")
+            ),
             "nginx + uWSGI 2x4": enter(rivals.nginx_uwsgi(place, "hello", script)),
         }
         rates = in_turns(urls, effort)

@@ -89,7 +89,7 @@ def boot_json(wanted: Wanted) -> bytes:
 def app_file(site: Site, code: Path) -> Path:
     """What sys.argv[0] says: the file of the app, as if it had been run."""
     parts = app_parts(site.app)
-    return code / (parts.file or parts.module.replace(".", "/") + ".py")
+    return code / (parts.file or f"{(parts.module or '').replace('.', '/')}.py")
 
 
 def desired(wanted: Wanted) -> dict[Key, State]:

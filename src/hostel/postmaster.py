@@ -78,6 +78,13 @@ def ready(data: Path, pid: int, machine: Machine) -> bool:
     )
 
 
+def end_making(folder: Path, machine: Machine) -> None:
+    """End an initdb, and what it runs, that was left behind at work in a half-made cluster."""
+    for process in _all_in(folder, machine):
+        machine.signal(process.pid, signal.SIGKILL)
+    wait(lambda: not orphans(folder, machine), 5, 0.02)
+
+
 def orphans(data: Path, machine: Machine) -> list[int]:
     """Backends that outlived their postmaster; they still hold its shared memory."""
     return sorted(process.pid for process in _all_in(data, machine))
@@ -120,14 +127,14 @@ def _end_predecessor(door: Path, data: Path, machine: Machine) -> None:
     import psutil
 
     pid = _first_number(read_private(door, machine))
+    now = living(data, machine)
+    if pid is None or (now is not None and now.pid == pid):
+        return
     with contextlib.suppress(psutil.Error):
-        if pid is None or not _is_postgres(process := psutil.Process(pid), machine):
-            return
-        if _at_work_in(process, data, machine):
-            return
-        machine.signal(pid, signal.SIGQUIT)
-        who = identity(pid)
-        wait(lambda: not alive(who), 10)
+        if _is_postgres(psutil.Process(pid), machine):
+            who = identity(pid)
+            machine.signal(pid, signal.SIGQUIT)
+            wait(lambda: not alive(who), 10)
 
 
 def _exists(pid: int) -> bool:
@@ -158,7 +165,8 @@ def _is_postgres(process: psutil.Process, machine: Machine) -> bool:
     words = process.cmdline()
     # A postmaster keeps its command line; its children say "postgres: what they do".
     return bool(words) and (
-        words[0].startswith("postgres:") or Path(words[0]).name in ("postgres", "postmaster")
+        words[0].startswith("postgres:")
+        or Path(words[0]).name in ("postgres", "postmaster", "initdb")
     )
 
 

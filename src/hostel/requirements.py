@@ -5,6 +5,7 @@ Reads files; installs nothing and resolves no versions.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -100,11 +101,14 @@ def _from_requirements(root: Path, project: dict[str, Any], basis: list[str]) ->
             itself = True
             extras += [one.strip() for one in (own[1] or "").split(",") if one.strip()]
             continue
-        path = LOCAL.fullmatch(target)
-        if path is not None:
-            local.append(root / path[1].partition("[")[0])
+        path = LOCAL.match(target)
+        if path is None:
+            lines.append(line)
+            continue
         # Never editable: the release must not change when the folder it came from does.
-        lines.append(target if editable and path else line)
+        where, bracket, rest = path[1].partition("[")
+        local.append(Path(os.path.abspath(root / where)))  # noqa: PTH100 - links stay links
+        lines.append(f"{local[-1]}{bracket}{rest}{target[path.end():]}")
     own_text = [*basis] if itself else []
     name, version, points = metadata(project)
     own_text.append(repr((name, version, points)))

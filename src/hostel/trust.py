@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,8 +159,14 @@ def undo(facts: SystemFacts) -> tuple[Step, ...]:
     return (*out, *_browsers(facts, holding, _delete))
 
 
-def _browsers(facts: SystemFacts, databases: list[Database], commands: object) -> tuple[Step, ...]:
-    assert callable(commands)
+Commands = tuple[tuple[str, ...], ...]
+
+
+def _browsers(
+    facts: SystemFacts,
+    databases: list[Database],
+    commands: Callable[[Database, SystemFacts], Commands],
+) -> tuple[Step, ...]:
     if databases and not facts.certutil:
         hint = (
             "browsers keep certificates of their own; to reach them, install certutil: "
@@ -171,7 +177,7 @@ def _browsers(facts: SystemFacts, databases: list[Database], commands: object) -
     return tuple(Step(f"the browser's {one.path}", commands(one, facts)) for one in databases)
 
 
-def _add(one: Database, facts: SystemFacts) -> tuple[tuple[str, ...], ...]:
+def _add(one: Database, facts: SystemFacts) -> Commands:
     make = (
         ("mkdir", "-p", "-m", "0700", str(one.path)),
         ("certutil", "-N", "-d", f"sql:{one.path}", "--empty-password"),
@@ -184,7 +190,7 @@ def _add(one: Database, facts: SystemFacts) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _delete(one: Database, _facts: SystemFacts) -> tuple[tuple[str, ...], ...]:
+def _delete(one: Database, _facts: SystemFacts) -> Commands:
     return tuple(_delete_one(one, name) for name in one.nicknames)
 
 

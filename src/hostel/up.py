@@ -18,7 +18,7 @@ from hostel.plan import Change, Key, kind_of, name_of, plan
 from hostel.platforms import private
 from hostel.private_world import Action, journal_of, world_of
 from hostel.project import Project, Running
-from hostel.release import Release, build, prune
+from hostel.release import Recipe, Release, build, prune
 from hostel.resources.server import server_key
 from hostel.stage import Stage, front_of
 from hostel.states import file_key
@@ -43,16 +43,17 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
     Raises RolledBack when it would not serve: then what served before serves still.
     """
     project, machine = stage.project, stage.project.machine
-    release = build(
-        project.root,
-        project.site,
-        lambda venv: environment_of(stage, venv),
-        project.layout,
-        private.cache_folder(machine),
-        machine,
-        stage.httpd,
-        say,
+    recipe = Recipe(
+        root=project.root,
+        state=project.layout.state,
+        cache=private.cache_folder(machine),
+        python=project.site.python,
+        keep=project.site.keep,
+        hook=project.site.hooks.build or (),
     )
+    # The venv is not known yet; the build puts its own into the hook's environment.
+    around = environment_of(stage, project.layout.venvs)
+    release = build(recipe, stage.httpd, around, machine, say)
     processes, threads = capacity(stage)
     database = database_for(project, processes * threads)
     env = environment_of(stage, release.venv)
@@ -70,7 +71,7 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
     apply(steps, world, journal_of(project), well, lambda change: _tell(change, say))
     running = _running(stage, release, wanted, database)
     projects.record(running, project.layout, machine)
-    prune(project.layout, release, machine)
+    prune(project.layout.releases, project.layout.venvs, release, machine)
     return running, notes[0]
 
 

@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def ensure(
     if (venv / MARKER).is_file() and (venv / "bin" / "python").exists():
         return venv
     machine.make_folder(venvs, 0o755)
+    _reachable(venvs, machine)
     machine.remove(venv)
     progress(f"installing {needs.file}" if needs.file else "making an empty environment")
     try:
@@ -99,6 +101,7 @@ def _make(
             listed.write_text(needs.text, encoding="utf-8")
             more = own if needs.itself and needs.project else []
             ran = uvtool.run(machine, [*install, "-r", str(listed), *more], cwd=root)
+            ran = replace(ran, err=ran.err.replace(str(listed), needs.file))
     if not ran.ok:
         raise uvtool.failure(doing, ran, remedy)
 
@@ -151,7 +154,10 @@ def _open_to_all(venv: Path, machine: Machine) -> None:
             wide = 0o755 if stat.S_ISDIR(info.st_mode) or mode & 0o100 else 0o644
             if mode != wide:
                 path.chmod(wide)
-    closed = machine.first_closed(venv, machine.runner)
+
+
+def _reachable(venvs: Path, machine: Machine) -> None:
+    closed = machine.first_closed(venvs, machine.runner)
     if closed is not None:
         raise HostelError(
             "making the environment",

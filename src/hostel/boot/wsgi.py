@@ -67,7 +67,8 @@ def first(*folders: str) -> None:
 def load(app: str, root: Path) -> Any:
     """The object that "module:callable", "module:factory()" or "file.py:callable" names."""
     where, _, expression = app.partition(":")
-    is_file = where.endswith((".py", ".wsgi")) or "/" in where
+    # "mysite.wsgi:application" is a module; a file of that ending is written "./mysite.wsgi".
+    is_file = where.endswith(".py") or "/" in where or (where.endswith(".wsgi") and not expression)
     module = load_file(root / where) if is_file else load_module(where)
     if expression:
         return evaluate(expression, module)

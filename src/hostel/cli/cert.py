@@ -61,7 +61,7 @@ def trust(only_print: bool) -> None:
             raise HostelError(
                 f"changing {step.what}", "its commands ran, but the CA is not in it", UNDO
             )
-    if not any(step.commands for step in todo):
+    if not todo:
         click.echo("the local CA is trusted already; " + UNDO, err=True)
     elif done:
         click.echo("restart your browser to let it notice; " + UNDO, err=True)
@@ -154,8 +154,8 @@ def _carry_out(todo: Sequence[Step], root: bool, only_print: bool) -> list[Step]
             else:
                 click.echo(f"changed {step.what}", err=True)
                 done.append(step)
-    for error in failed[1:]:
-        screen.error(error)
+    for other in failed[1:]:
+        screen.error(other)
     if failed:
         raise failed[0]
     return done

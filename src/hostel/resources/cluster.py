@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostel import postmaster
 from hostel.errors import HostelError
 from hostel.machine import Machine, remedy_for
 from hostel.plan import Change, Key, State, key, name_of
@@ -71,6 +72,7 @@ class Clusters:
     def enact(self, change: Change, machine: Machine) -> None:
         data = Path(name_of(change.key))
         for remains in _remains(data):
+            postmaster.end_making(remains, machine)
             machine.remove(remains)
         if change.after is None:
             _remove(data, machine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,6 @@ def test_an_edited_pg_hba_is_seen_and_put_right(site: Any) -> None:
     site.settle(last=1)
     resource, which, wanted = site.kinds()[0]
     (site.data / "pg_hba.conf").write_text("local all all trust\n")
-    shutil.copy(site.data / "postgresql.conf", site.data / "kept")
     main = (site.data / "postgresql.conf").read_text()
     (site.data / "postgresql.conf").write_text(main.replace("include 'hostel.conf'", ""))
     assert resource.observe(which, site.machine) != wanted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,11 +149,6 @@ hostile = st.text(
 ).filter(lambda text: len(text.encode()) <= 63)
 
 
-@pytest.fixture(scope="module")
-def shared(request: pytest.FixtureRequest) -> None:
-    """Only says that the server of a property test serves all its examples."""
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=hostile)
 @example(name='"; DROP DATABASE "guest-book"; --')
@@ -218,8 +212,3 @@ def test_a_user_name_that_looks_like_a_pattern_matches_itself_only(up: Any) -> N
     """PostgreSQL takes a leading slash for a regular expression, within quotes as well."""
     text = postgres_conf.ident([("/a.b", "r")])
     assert text.splitlines()[1] == r'hostel "/^\/a\.b$" "r"'
-
-
-def test_nothing_runs_that_the_tests_did_not_stop(site: Any) -> None:
-    ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(site.data) not in ps

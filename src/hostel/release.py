@@ -1,0 +1,207 @@
+"""Releases: a site's code and everything it runs with, built once and never changed after.
+
+A release lies in a folder named by its id; a file written last says that it is whole. Starts
+nothing and decides nothing about what is live.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from hostel import modwsgi, ownership, source, uvtool, venv
+from hostel.errors import HostelError
+from hostel.httpd_build import Httpd
+from hostel.interpreter import Interpreter, choose
+from hostel.machine import Machine
+from hostel.source import Tree, Vanished
+
+FORMAT = 1
+FACTS = "release.json"
+"""Written last: a release without it was left half-made by a run that was killed."""
+
+HOOK_SECONDS = 1800
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a release is made of. `state` holds the releases and venvs of the one site."""
+
+    root: Path
+    state: Path
+    cache: Path
+    python: str | None = None
+    keep: tuple[str, ...] = ()
+    hook: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Release:
+    """A whole release. `kept` names the data that stayed in the project."""
+
+    id: str
+    code: Path
+    venv: Path
+    interpreter: Interpreter
+    module: Path
+    kept: tuple[str, ...]
+
+
+def build(
+    recipe: Recipe, httpd: Httpd, env: Mapping[str, str], machine: Machine, say: Say
+) -> Release:
+    """The release of the project as it is now; made if there is none yet, else only found.
+
+    `env` is the app's environment, in which the build hook runs. Raises HostelError when a part
+    cannot be made; then nothing of it is left.
+    """
+    interpreter = choose(recipe.python, recipe.root, machine)
+    releases = recipe.state / "releases"
+    machine.make_folder(releases, 0o755)
+    for last in (False, True):
+        tree = source.scan(recipe.root, machine, recipe.keep, recipe.state)
+        place = venv.ensure(recipe.root, interpreter, recipe.state / "venvs", machine, say)
+        module = modwsgi.module_for(interpreter, httpd, recipe.cache, machine, say)
+        name = _id(tree, place, interpreter, recipe.hook)
+        release = Release(
+            name, releases / name / "code", place, interpreter, module, tree.kept
+        )
+        if (releases / name / FACTS).is_file():
+            return release
+        try:
+            _make(release, tree, recipe.hook, env, machine, say)
+        except Vanished as error:
+            if last:
+                raise HostelError(
+                    "copying the project",
+                    f"its files keep changing while they are read ({error})",
+                    "Run this again when they are at rest; data belong under `keep`.",
+                ) from error
+            continue
+        return release
+    raise AssertionError
+
+
+def _id(tree: Tree, place: Path, interpreter: Interpreter, hook: Sequence[str]) -> str:
+    parts = [FORMAT, tree.digest, place.name, str(interpreter.path), interpreter.version]
+    return sha256(json.dumps([*parts, *hook]).encode()).hexdigest()[:12]
+
+
+def _make(
+    release: Release,
+    tree: Tree,
+    hook: Sequence[str],
+    env: Mapping[str, str],
+    machine: Machine,
+    say: Say,
+) -> None:
+    """Copy, run the hook, compile, settle. Made in place: a hook may write down where it is."""
+    folder = release.code.parent
+    machine.remove(folder)
+    machine.make_folder(folder, 0o755)
+    say(f"copying the code into release {release.id}")
+    try:
+        source.copy(tree, release.code)
+        ownership.hand_over(release.code, machine)
+        if hook:
+            say(f"running the build hook: {' '.join(hook)}")
+            _run_hook(release, hook, env, machine)
+        _compile(release, machine)
+        ownership.settle(release.code, machine)
+        facts = {
+            "id": release.id,
+            "venv": release.venv.name,
+            "python": release.interpreter.version,
+            "kept": [os.fsencode(name).decode(errors="replace") for name in release.kept],
+        }
+        os.sync()
+        machine.write(folder / FACTS, json.dumps(facts, indent=1).encode(), 0o644)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _run_hook(
+    release: Release, hook: Sequence[str], env: Mapping[str, str], machine: Machine
+) -> None:
+    """Run the hook as the runner, who owns the copy for that long."""
+    path = env.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    around = {
+        **env,
+        "PATH": f"{release.venv / 'bin'}:{path}",
+        "VIRTUAL_ENV": str(release.venv),
+        "PWD": str(release.code),
+    }
+    with uvtool.plain_umask():
+        ran = machine.run(
+            hook, env=around, cwd=release.code, as_runner=True, timeout=HOOK_SECONDS
+        )
+    if not ran.ok:
+        missing = ran.code == 127 and "No such file" in ran.err
+        raise HostelError(
+            f"running the build hook ({' '.join(hook)})",
+            f"there is no program {hook[0]}" if missing else f"it ended with code {ran.code}",
+            "Correct it under [hooks] in the site file; it runs in a copy of the project.",
+            "\n".join((ran.out + ran.err).strip().splitlines()[-20:]),
+        )
+
+
+def _compile(release: Release, machine: Machine) -> None:
+    """Write bytecode beside the code: later the runner may not, and each process would compile.
+
+    As the runner, so that a link left by a hook leads to nowhere the runner could not write.
+    Code that does not compile is the app's matter, and told when it is loaded.
+    """
+    argv = [str(release.venv / "bin" / "python"), "-I", "-m", "compileall", "-q"]
+    with uvtool.plain_umask():
+        machine.run([*argv, str(release.code)], cwd=release.code, as_runner=True)
+
+
+def prune(
+    releases: Path, venvs: Path, live: Release, machine: Machine, spare: int = 1
+) -> tuple[Path, ...]:
+    """Remove old releases, all but `live` and the `spare` newest others, and venvs none uses.
+
+    A release in which the app has made an SQLite database is left alone: returns those.
+    """
+    others = [one for one in releases.glob("*/") if one.name != live.id]
+    whole = [one for one in others if (one / FACTS).is_file()]
+    whole.sort(key=lambda one: (one / FACTS).stat().st_mtime_ns, reverse=True)
+    written = tuple(database for one in whole for database in _databases(one))
+    with_data = {one for one in whole if any(path.is_relative_to(one) for path in written)}
+    stay = {*whole[:spare], *with_data}
+    for one in others:
+        if one not in stay:
+            machine.remove(one)
+    used = {live.venv.name, *(_venv_of(one, machine) for one in stay)}
+    for one in venvs.glob("*/"):
+        if one.name not in used:
+            machine.remove(one)
+    return written
+
+
+def _databases(release: Path) -> list[Path]:
+    """SQLite databases written in a release after it was made; no copy ever puts one there."""
+    made = (release / FACTS).stat().st_mtime_ns
+    found = []
+    for folder, _, files in os.walk(release / "code"):
+        for path in (Path(folder, name) for name in files if not name.endswith((".py", ".pyc"))):
+            with contextlib.suppress(OSError):
+                new = not path.is_symlink() and path.stat().st_mtime_ns > made
+                if new and source.is_database(path):
+                    found.append(path)
+    return found
+
+
+def _venv_of(release: Path, machine: Machine) -> str:
+    try:
+        return str(json.loads(machine.read(release / FACTS) or b"{}").get("venv", ""))
+    except (ValueError, AttributeError):
+        return ""

@@ -1,0 +1,296 @@
+"""httpd's logs as people see them: real lines of httpd 2.4 and mod_wsgi 6.1, and hostile ones."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hostel.logs import (
+    Access,
+    Joiner,
+    Message,
+    Record,
+    formatted,
+    joined,
+    parse,
+    readable,
+    unescaped,
+    visible,
+)
+
+DATA = Path(__file__).parents[1] / "data" / "logs"
+
+
+def records(name: str) -> list[Record]:
+    return [parse(line) for line in (DATA / name).read_bytes().splitlines()]
+
+
+def shown(name: str) -> list[str]:
+    return [text for record in joined(records(name)) if (text := formatted(record))]
+
+
+def as_httpd_escapes(text: bytes) -> bytes:
+    """What ap_escape_logitem makes of a client's bytes."""
+    short = {8: b"\\b", 10: b"\\n", 13: b"\\r", 9: b"\\t", 11: b"\\v", 34: b'\\"', 92: b"\\\\"}
+    return b"".join(
+        short.get(byte) or (bytes([byte]) if 32 <= byte < 127 else b"\\x%02x" % byte)
+        for byte in text
+    )
+
+
+def access_line(request: bytes, host: bytes = b"localhost", status: int = 200) -> bytes:
+    fields = [b"2026-01-02 03:04:05.678901", b"127.0.0.1", as_httpd_escapes(host)]
+    fields += [str(status).encode(), b"12", b"3456", as_httpd_escapes(request)]
+    return b"\t".join(fields)
+
+
+def error_line(
+    text: bytes, module: str = "wsgi", level: str = "error", thread: int = 1, second: int = 5
+) -> bytes:
+    head = f"2026-01-02 03:04:{second:02}.678901\t{module}\t{level}\t99\t{thread}\t-\t"
+    return head.encode() + as_httpd_escapes(text)
+
+
+def obeyed(text: str) -> list[str]:
+    """The characters a terminal would act upon, or show in another order."""
+    bidi = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    return [
+        char
+        for char in text
+        if unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs")
+        or unicodedata.bidirectional(char) in bidi
+    ]
+
+
+# -- requests -------------------------------------------------------------------------------
+
+
+def test_a_request_is_taken_apart() -> None:
+    record = parse(access_line(b"GET /a%2Fb?c=%22 HTTP/1.1", b"site.example:8443", 404))
+    assert record == Access(
+        time="2026-01-02 03:04:05.678901",
+        client="127.0.0.1",
+        host="site.example:8443",
+        method="GET",
+        target="/a%2Fb?c=%22",
+        protocol="HTTP/1.1",
+        status=404,
+        size=12,
+        micros=3456,
+    )
+
+
+def test_a_request_is_shown_on_one_line() -> None:
+    record = parse(access_line(b"POST /entries HTTP/2.0", status=303))
+    assert formatted(record) == "03:04:05  POST /entries  303  3.5 ms"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "parts"),
+    [
+        (b"GET / HTTP/1.1", ("GET", "/", "HTTP/1.1")),
+        (b"GARBAGE", ("GARBAGE", "", "")),
+        (b"GET /a b HTTP/1.1", ("GET", "/a b", "HTTP/1.1")),
+        (b"GET /a b", ("GET", "/a b", "")),
+        (b"-", ("-", "", "")),
+        (b"GET /\xff HTTP/1.1", ("GET", "/\\xff", "HTTP/1.1")),
+        ("GET /é HTTP/1.1".encode(), ("GET", "/é", "HTTP/1.1")),
+        (b'GET /"\\ HTTP/1.1', ("GET", '/"\\', "HTTP/1.1")),
+    ],
+)
+def test_malformed_request_lines_lose_nothing(
+    request_line: bytes, parts: tuple[str, str, str]
+) -> None:
+    record = parse(access_line(request_line))
+    assert isinstance(record, Access)
+    assert (record.method, record.target, record.protocol) == parts
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "32"), (302, "36"), (404, "33"), (500, "31")])
+def test_colour_goes_by_the_class_of_the_status_and_only_when_asked(
+    status: int, code: str
+) -> None:
+    record = parse(access_line(b"GET / HTTP/1.1", status=status))
+    assert f"\x1b[{code}m{status}\x1b[0m" in formatted(record, color=True)
+    assert "\x1b" not in formatted(record)
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"), [(0, "0.0 ms"), (99_940, "99.9 ms"), (250_000, "250 ms"), (1_500_000, "1.5 s")]
+)
+def test_durations_are_easy_to_compare(micros: int, text: str) -> None:
+    record = Access("2026-01-02 03:04:05.6", "::1", "h", "GET", "/", "HTTP/1.1", 200, 1, micros)
+    assert formatted(record).endswith(text)
+
+
+def test_a_very_long_target_is_cut() -> None:
+    text = formatted(parse(access_line(b"GET /" + b"x" * 8000 + b" HTTP/1.1")))
+    assert len(text) < 450
+    assert "…" in text
+
+
+@given(st.binary())
+def test_whatever_a_client_sends_is_read_back_as_it_was(sent: bytes) -> None:
+    expected = sent.decode("utf-8", "backslashreplace")
+    assert unescaped(as_httpd_escapes(sent)) == expected
+    record = parse(access_line(b"GET /" + sent + b" HTTP/1.1", sent))
+    assert isinstance(record, Access)
+    assert record.target == "/" + expected
+    assert record.host == expected
+
+
+@given(st.binary(), st.sampled_from(["wsgi", "core"]))
+@example(b"\x1b]0;title\x07", "core")
+@example("\u202egnp.exe\u2028\x9b31m".encode(), "wsgi")
+@example(b"\x1b[\x1b[0m31m", "wsgi")
+@example(b"AH00001: x\n12:00:00  GET / 200", "core")
+def test_no_request_and_no_message_can_drive_a_terminal(sent: bytes, module: str) -> None:
+    """Neither as a target or method, nor in a message of httpd or an app, nor as a raw line."""
+    lines = [access_line(sent), access_line(b"GET " + sent), error_line(sent, module)]
+    lines.append(sent.replace(b"\n", b""))
+    for line in lines:
+        record = parse(line)
+        assert obeyed(formatted(record, noise=True)) == []
+        painted = formatted(record, color=True, noise=True)
+        assert painted.count("\x1b") in (0, 2)
+
+
+@given(st.text())
+def test_shown_text_holds_nothing_a_terminal_obeys(text: str) -> None:
+    assert obeyed(visible(text)) == []
+
+
+@given(st.binary(max_size=300))
+def test_no_line_however_broken_is_an_error(line: bytes) -> None:
+    formatted(parse(line))
+    assert isinstance(readable(line.decode("utf-8", "replace")), list)
+
+
+@pytest.mark.parametrize("field", [b"9" * 5000, b"\xc2\xb2", b"-1", b""])
+def test_numbers_that_are_none_make_it_plain_text(field: bytes) -> None:
+    line = access_line(b"GET / HTTP/1.1").replace(b"3456", field)
+    assert isinstance(parse(line), Message)
+
+
+# -- messages -------------------------------------------------------------------------------
+
+
+def test_what_an_app_prints_is_shown_as_it_was_printed() -> None:
+    text = shown("requests-error.log")
+    assert "print at import é ☃" in text
+    assert 'hello   tab back\\slash quote"q red é☃' in text
+    assert ["multi", "line", "end"] == text[text.index("multi") :][:3]
+    assert "WARNING:guest:logged at import" in text
+    assert "to wsgi.errors" in text
+
+
+def test_what_was_written_past_python_is_shown_too() -> None:
+    assert "raw fd 2 " in shown("requests-error.log")
+
+
+def test_tracebacks_are_whole() -> None:
+    (text,) = [text for text in shown("requests-error.log") if "RuntimeError: outer" in text]
+    first, second, *_, last = text.split("\n")
+    assert first.endswith("WSGI0174: RuntimeError raised by the app")
+    assert second == "Traceback (most recent call last):"
+    assert "ValueError: bad" in text
+    assert "The above exception was the direct cause" in text
+    assert last == "RuntimeError: outer"
+
+
+def test_tracebacks_of_two_processes_are_not_mixed_though_their_lines_are() -> None:
+    blocks = [text for text in shown("import-error.log") if "Traceback" in text]
+    assert len(blocks) == 2
+    assert all(text.count("Traceback") == text.count("ModuleNotFoundError: ") == 1 for text in blocks)
+
+
+def test_a_failure_that_every_process_logs_is_told_once() -> None:
+    lines = readable((DATA / "import-error.log").read_text())
+    assert lines.count("ModuleNotFoundError: No module named 'helper_that_is_not_there'") == 1
+    assert sum("WSGI0110" in line for line in lines) == 1
+
+
+def test_a_print_before_a_traceback_stays_before_it() -> None:
+    lines = readable((DATA / "import-error.log").read_text())
+    assert lines.index("before") < lines.index("Traceback (most recent call last):")
+
+
+def test_a_line_httpd_has_cut_says_so() -> None:
+    assert any(text.endswith("x … (cut by httpd)") for text in shown("requests-error.log"))
+
+
+def test_daily_noise_is_dropped_unless_asked_for() -> None:
+    lines = records("import-error.log")
+    text = "\n".join(formatted(line) for line in lines)
+    for noise in ("AH00489", "AH00094", "Initializing Python", "Loading WSGI", "AH00491"):
+        assert noise not in text
+        assert any(noise in formatted(line, noise=True) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"WSGI0042: Callback registration for signal 15 ignored.",
+        b"mod_wsgi (pid=12): Callback registration for signal 2 ignored.",
+    ],
+)
+def test_ignored_signal_handlers_are_noise(text: bytes) -> None:
+    assert formatted(parse(error_line(text, level="warn"))) == ""
+
+
+def test_codes_of_httpd_are_shown() -> None:
+    line = error_line(b"AH10244: invalid URI path (/../..)", "core")
+    assert formatted(parse(line)) == (
+        "03:04:05  httpd core error: AH10244: invalid URI path (/../..)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            b"mod_wsgi (pid=7): Exception occurred processing WSGI script '/srv/x.py'.",
+            "03:04:05  mod_wsgi: an exception raised by the app",
+        ),
+        (
+            b"mod_wsgi (pid=7): Failed to exec Python script file '/srv/x.py'.",
+            "03:04:05  mod_wsgi: mod_wsgi (pid=7): Failed to exec Python script file '/srv/x.py'.",
+        ),
+        (
+            b"WSGI0174: [script /srv/a] b/x.py] KeyError exception raised processing WSGI script "
+            b"'/srv/a] b/x.py' for main interpreter in embedded mode.",
+            "03:04:05  mod_wsgi: WSGI0174: KeyError raised by the app",
+        ),
+    ],
+)
+def test_older_words_of_mod_wsgi_and_odd_paths_are_understood(text: bytes, expected: str) -> None:
+    assert formatted(parse(error_line(text))) == expected
+
+
+def test_a_line_break_that_came_in_a_message_stays_escaped() -> None:
+    line = error_line(b"AH00126: Invalid URI /\n03:04:05  GET /forged  200", "core")
+    assert "\n" not in formatted(parse(line))
+
+
+def test_a_traceback_is_held_until_its_thread_is_quiet() -> None:
+    joiner = Joiner()
+    assert list(joiner.feed(parse(error_line(b"Traceback (most recent call last):")))) == []
+    assert list(joiner.flush(idle_only=True)) == []
+    other = parse(error_line(b"hello", thread=2))
+    assert list(joiner.feed(other)) == [other]
+    assert list(joiner.feed(parse(error_line(b"ValueError: x")))) == []
+    assert list(joiner.flush(idle_only=True)) == []
+    (whole,) = joiner.flush(idle_only=True)
+    assert isinstance(whole, Message)
+    assert whole.lines == ("Traceback (most recent call last):", "ValueError: x")
+
+
+def test_a_thread_that_never_falls_silent_cannot_hold_its_lines_for_ever() -> None:
+    joiner = Joiner()
+    list(joiner.feed(parse(error_line(b"Traceback (most recent call last):"))))
+    line = parse(error_line(b"more"))
+    assert any(list(joiner.feed(line)) for _ in range(Joiner.LIMIT + 1))
