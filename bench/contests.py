@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from bench import rivals
 from bench.load import Effort, in_turns
 from bench.ours import GUESTBOOK, HELLO, HOSTEL, OurSite
-from bench.processes import ANY_CERTIFICATE, memory, run
+from bench.processes import ANY_CERTIFICATE, Failed, memory, run
 from bench.report import Duel, Figure, Result
 from bench.rivals import Place
 
@@ -90,9 +90,11 @@ def start(place: Place, effort: Effort) -> list[Result]:
         for name, step in steps.items():
             try:
                 seconds = _seconds(step)
-            finally:
-                if name in sites:
-                    sites[name].down()
+            except BaseException:
+                _down(sites)
+                raise
+            if name in sites:
+                sites[name].down()
             if turn:  # the first one builds
                 taken[name].append(seconds)
     wanted = {"a site without a database": 1.0, "a site with a database": 2.5}
@@ -127,6 +129,12 @@ def _after_requests(url: str, pid: int) -> float:
         with urlopen(url, timeout=10, context=ANY_CERTIFICATE) as answer:
             answer.read()
     return memory(pid)
+
+
+def _down(sites: Mapping[str, OurSite]) -> None:
+    for site in sites.values():
+        with suppress(Failed):  # it may have been down before
+            site.down()
 
 
 def _seconds(step: Callable[[], object]) -> float:

@@ -31,12 +31,13 @@ class OurSite:
     @classmethod
     def copied(cls, source: Path, work: Path, name: str, *, tls: bool, more: str = "") -> OurSite:
         """A copy of `source`, over HTTPS or without, with more lines for its site file."""
-        folder = work / "sites" / name
+        folder, state = work / "sites" / name, work / "state"
+        state.mkdir(exist_ok=True)
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns(".*", "__pycache__"))
         said = (folder / "hostel.toml").read_text().partition("\n[tls]")[0]
         text = said + more + ("" if tls else PLAIN)
         (folder / "hostel.toml").write_text(text)
-        return cls(folder, work / "state" / name, free_port(), free_port(), tls)
+        return cls(folder, state / name, free_port(), free_port(), tls)
 
     @property
     def url(self) -> str:
@@ -58,8 +59,11 @@ class OurSite:
         try:
             self.up()
             yield self.url
-        finally:
-            self.down()
+        except BaseException:
+            with contextlib.suppress(Failed):  # the first error is the one to be seen
+                self.down()
+            raise
+        self.down()
 
     @property
     def pid(self) -> int:

@@ -120,7 +120,7 @@ def nginx_gunicorn(
 ) -> Iterator[str]:
     with gunicorn(place, f"{name}-gunicorn", app, code, env=env) as (behind, _pid):
         upstream = behind.removeprefix("http://").rstrip("/")
-        with nginx(place, f"{name}-nginx", PROXY, upstream) as url:
+        with nginx(place, f"{name}-gunicorn-nginx", PROXY, upstream) as url:
             yield url
 
 
@@ -135,7 +135,7 @@ def nginx_uwsgi(place: Place, name: str, script: Path) -> Iterator[str]:
     log = folder / "output.log"
     with (
         running(command, folder / "app.sock", user=place.user, log=log),
-        nginx(place, f"{name}-nginx", UWSGI, f"unix:{folder}/app.sock") as url,
+        nginx(place, f"{name}-uwsgi-nginx", UWSGI, f"unix:{folder}/app.sock") as url,
     ):
         yield url
 

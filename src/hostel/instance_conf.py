@@ -222,6 +222,7 @@ def _hosts(instance: Instance) -> Iterator[Node]:
         line("SSLEngine", "On"),
         line("SSLCertificateFile", instance.certificate),
         line("Protocols", "h2", "http/1.1"),
+        line("H2Upgrade", "Off"),
     ])
 
 
@@ -284,6 +285,8 @@ def _static(instance: Instance) -> Iterator[Node]:
         yield line("Alias", f"{static.prefix}/", f"{static.folder}/")
         yield block("Location", [f"{static.prefix}/"], [
             line("AddOutputFilterByType", "DEFLATE", *COMPRESSIBLE),
+            # mod_deflate marks its ETags, and httpd would not know them again.
+            line("RequestHeader", "edit", "If-None-Match", '^"(.*)-gzip"$', '"$1"'),
             line("Header", "merge", "Vary", "Accept-Encoding"),
             line("Header", "setifempty", "Cache-Control", "no-cache"),
         ])

@@ -17,8 +17,8 @@ ERROR_LOG_FORMAT = r"%-{cu}t\t%-m\t%-l\t%-P\t%-T\t%-a\t%M"
 ACCESS_LOG_FORMAT = r"%{%Y-%m-%d %H:%M:%S}t.%{usec_frac}t\t%a\t%{Host}i\t%>s\t%B\t%D\t%r"
 """Time the request came, client, Host, status, bytes of the body, microseconds, request line."""
 
-LINE_LIMIT = 8189
-"""httpd cuts longer lines of its error log without a word (MAX_STRING_LEN)."""
+LINE_LIMIT = 8187
+"""httpd cuts its error log's lines without a word at 8190 bytes, never within an escape."""
 
 TARGET_SHOWN = 400
 

@@ -43,7 +43,8 @@ def module_for(
         return entry / MODULE
     import filelock
 
-    machine.make_folder(entry.parent, 0o755)
+    with uvtool.plain_umask():
+        machine.make_folder(entry.parent, 0o755)
     with filelock.FileLock(entry.parent / ".lock", mode=0o600):
         if not _whole(entry, facts, machine):
             _check_tools(interpreter, httpd, machine)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hostel import modwsgi, ownership, source, uvtool, venv
 from hostel.errors import HostelError
+from hostel.hooks import run_hook
 from hostel.httpd_build import Httpd
 from hostel.interpreter import Interpreter, choose
 from hostel.machine import Machine
@@ -26,7 +27,6 @@ FORMAT = 1
 FACTS = "release.json"
 """Written last: a release without it was left half-made by a run that was killed."""
 
-HOOK_SECONDS = 1800
 Say = Callable[[str], None]
 
 
@@ -65,6 +65,7 @@ def build(
     interpreter = choose(recipe.python, recipe.root, machine)
     releases = recipe.state / "releases"
     machine.make_folder(releases, 0o755)
+    _make_kept(recipe, machine)
     for last in (False, True):
         tree = source.scan(recipe.root, machine, recipe.keep, recipe.state)
         place = venv.ensure(recipe.root, interpreter, recipe.state / "venvs", machine, say)
@@ -87,6 +88,18 @@ def build(
             continue
         return release
     raise AssertionError
+
+
+def _make_kept(recipe: Recipe, machine: Machine) -> None:
+    """Make the folders that are to be kept, as far as a name without a suffix tells folders.
+
+    Otherwise the app would meet a link to nothing, in whose place it cannot make a folder.
+    """
+    for name in recipe.keep:
+        path = recipe.root / name
+        if not path.suffix and not os.path.lexists(path) and path.parent.is_dir():
+            with contextlib.suppress(HostelError):
+                machine.make_folder(path, 0o755, machine.runner)
 
 
 def _id(tree: Tree, place: Path, interpreter: Interpreter, hook: Sequence[str]) -> str:
@@ -140,17 +153,7 @@ def _run_hook(
         "PWD": str(release.code),
     }
     with uvtool.plain_umask():
-        ran = machine.run(
-            hook, env=around, cwd=release.code, as_runner=True, timeout=HOOK_SECONDS
-        )
-    if not ran.ok:
-        missing = ran.code == 127 and "No such file" in ran.err
-        raise HostelError(
-            f"running the build hook ({' '.join(hook)})",
-            f"there is no program {hook[0]}" if missing else f"it ended with code {ran.code}",
-            "Correct it under [hooks] in the site file; it runs in a copy of the project.",
-            "\n".join((ran.out + ran.err).strip().splitlines()[-20:]),
-        )
+        run_hook("the build hook", hook, around, release.code, machine)
 
 
 def _compile(release: Release, machine: Machine) -> None:

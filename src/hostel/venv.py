@@ -142,6 +142,7 @@ def _describe(venv: Path, needs: Needs, machine: Machine) -> None:
 def _open_to_all(venv: Path, machine: Machine) -> None:
     """Let the runner read all of it: uv's cache may hold files of a time with a strict umask."""
     venv.chmod(0o755)
+    machine.remove(venv / ".lock")  # uv's, and open to everybody's writing.
     if not machine.is_root:
         return
     for folder, folders, files in os.walk(venv):

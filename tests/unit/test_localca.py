@@ -31,9 +31,7 @@ def authority(folder: Path) -> localca.Authority:
 
 
 def openssl(*argv: object) -> str:
-    done = subprocess.run(
-        ["openssl", *map(str, argv)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["openssl", *map(str, argv)], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
@@ -167,9 +165,7 @@ def test_an_authority_near_its_end_is_made_anew(
     assert localca.ensure(folder, Machine()).cert_pem != authority.cert_pem
 
 
-def test_a_leaf_ends_with_its_authority(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_leaf_ends_with_its_authority(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(localca, "CA_DAYS", 100)
     authority = localca.ensure(folder, Machine())
     assert certificate.facts(localca.leaf(authority, NAMES)).days_left <= 99

@@ -58,9 +58,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> localca.Authority:
 
 
 @pytest.fixture(scope="module")
-def tls(
-    authority: localca.Authority, tmp_path_factory: pytest.TempPathFactory
-) -> ssl.SSLContext:
+def tls(authority: localca.Authority, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     pem = tmp_path_factory.mktemp("leaf") / "leaf.pem"
     pem.write_bytes(localca.leaf(authority, ("site.example",)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -67,7 +67,9 @@ def _sibling(boot_json: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["hostel_boot"] = module
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     spec.loader.exec_module(module)
+    sys.dont_write_bytecode = before
     return module
 
 
