@@ -68,7 +68,19 @@ def _place(work: Path) -> Place:
     venv, uv = work / "venv", ROOT / ".venv" / "bin" / "uv"
     run(["/usr/bin/python3", "-m", "venv", "--copies", venv])
     needs = ["-r", str(GUESTBOOK / "requirements.txt"), *RIVALS]
-    run([uv, "pip", "install", "--quiet", "--python", venv / "bin" / "python", *needs], 300)
+    run(
+        [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            venv / "bin" / "python",
+            *needs,
+        ],
+        300,
+    )
     return Place(work, machine_here().runner, venv)
 
 

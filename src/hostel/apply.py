@@ -31,9 +31,7 @@ class World:
         return getattr(self.resources[kind_of(change.key)], "one_way", False)
 
 
-def apply(
-    plan: Plan, world: World, journal: Journal, verify: Callable[[], None], say: Say
-) -> None:
+def apply(plan: Plan, world: World, journal: Journal, verify: Callable[[], None], say: Say) -> None:
     """Make every change of the plan, verify the whole, then remove what is no longer wanted.
 
     Raises RolledBack with the cause once everything is as it was, and lets Ctrl-C through after

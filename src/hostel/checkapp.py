@@ -60,9 +60,7 @@ def check(boot_json: Path, python: Path, machine: Machine, timeout: float = 60) 
     argv = [str(python), "-I", "-X", "utf8", "-c", script, str(boot_json), mark]
     with tempfile.TemporaryDirectory(prefix="hostel-check-") as folder:
         log = Path(folder, "output")
-        child = machine.spawn(
-            argv, env=boot["env"], cwd=Path(boot["cwd"]), log=log, as_runner=True
-        )
+        child = machine.spawn(argv, env=boot["env"], cwd=Path(boot["cwd"]), log=log, as_runner=True)
         end = _wait(child, log, machine, timeout)
         said, verdict = _split(log, mark)
     if verdict is None:
@@ -120,7 +118,9 @@ def _died(app: str, end: str, said: str, timeout: float) -> HostelError:
         )
     if kind == "output":
         return HostelError(
-            doing, "it writes without end while it is imported", "Move that out of the import.",
+            doing,
+            "it writes without end while it is imported",
+            "Move that out of the import.",
             tail[-2000:],
         )
     if kind == "signal":
@@ -212,8 +212,10 @@ def _near(
         near = difflib.get_close_matches(wanted, names, 1, 0.5) or names[:1]
         factory = re.match(r"(create|make|get|build)_|.*factory", near[0]) if near else None
         call = "()" if factory or expression.endswith(")") else ""
-        return f'Did you mean app = "{where}:{near[0]}{call}"?' if near else (
-            "Give the app a module-level name and write it after the colon."
+        return (
+            f'Did you mean app = "{where}:{near[0]}{call}"?'
+            if near
+            else ("Give the app a module-level name and write it after the colon.")
         )
     if problem == "no-app-file":
         files = [str(one.relative_to(root)) for one in root.rglob("*.py")][:2000]
@@ -225,6 +227,8 @@ def _near(
         modules += [one.parent.name for folder in folders for one in folder.glob("*/__init__.py")]
         near = difflib.get_close_matches(where, modules, 1, 0.5)
     end = f":{expression}" if expression else ""
-    return f'Did you mean app = "{near[0]}{end}"?' if near else (
-        "Paths and modules are looked up from the folder of the site file."
+    return (
+        f'Did you mean app = "{near[0]}{end}"?'
+        if near
+        else ("Paths and modules are looked up from the folder of the site file.")
     )

@@ -99,9 +99,7 @@ def desired(wanted: Wanted) -> dict[Key, State]:
     runner = wanted.runner
     script, facts = boot / "wsgi.py", boot / "boot.json"
     states[file_key(script)] = FileState.of(wanted.boot_script, mode=0o444, owner=runner)
-    states[file_key(facts)] = FileState.of(
-        boot_json(wanted), mode=0o400, owner=runner, secret=True
-    )
+    states[file_key(facts)] = FileState.of(boot_json(wanted), mode=0o400, owner=runner, secret=True)
     conf = _instance(wanted, script)
     files = [file_key(script), file_key(facts)]
     if conf.certificate is not None and wanted.web.certificate is not None:
@@ -171,7 +169,4 @@ def _instance(wanted: Wanted, script: Path) -> Instance:
         static=wanted.code.static,
     )
     mark = sha256(configuration(draft).encode()).hexdigest()[:16]
-    return replace(
-        draft, generation=mark, drain_flag=layout.instance / f"drain-{mark}"
-    )
-
+    return replace(draft, generation=mark, drain_flag=layout.instance / f"drain-{mark}")

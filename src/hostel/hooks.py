@@ -15,9 +15,7 @@ def run_hook(
     what: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, machine: Machine
 ) -> None:
     """Run a hook to its end, in `cwd` with exactly `env`. Raises HostelError with what it said."""
-    ran = machine.run(
-        list(argv), env=env, cwd=cwd, as_runner=True, timeout=HOOK_SECONDS
-    )
+    ran = machine.run(list(argv), env=env, cwd=cwd, as_runner=True, timeout=HOOK_SECONDS)
     if ran.ok:
         return
     shown = " ".join(argv)

@@ -118,8 +118,11 @@ def modules(instance: Instance) -> tuple[str, ...]:
         wanted += ["ssl", "http2", "rewrite"]
     if instance.static:
         wanted += ["filter", "deflate"]
-    return tuple(name for name in wanted if f"mod_{name}.c" not in instance.builtin
-                 and f"{name}.c" not in instance.builtin)
+    return tuple(
+        name
+        for name in wanted
+        if f"mod_{name}.c" not in instance.builtin and f"{name}.c" not in instance.builtin
+    )
 
 
 def configuration(instance: Instance) -> str:
@@ -163,12 +166,15 @@ def _limits(instance: Instance) -> Iterator[Node]:
     yield line("AsyncRequestWorkerFactor", 4)
     yield line("ListenBacklog", 1024)
     yield line("Timeout", instance.request_timeout)
-    yield line("RequestReadTimeout", "handshake=10", "header=10-30,MinRate=500",
-               f"body={instance.request_timeout},MinRate=500")
+    yield line(
+        "RequestReadTimeout",
+        "handshake=10",
+        "header=10-30,MinRate=500",
+        f"body={instance.request_timeout},MinRate=500",
+    )
     yield line("KeepAlive", "On")
     yield line("KeepAliveTimeout", 15)
     yield line("MaxKeepAliveRequests", 0)
-    yield line("GracefulShutdownTimeout", instance.request_timeout)
     yield line("LimitRequestBody", instance.max_body)
 
 
@@ -179,8 +185,12 @@ def _logging(instance: Instance) -> Iterator[Node]:
     tls = ["ssl:error"] if instance.certificate else []
     yield line("LogLevel", "warn", *tls, "wsgi:info", "mpm_event:notice")
     yield line("LogFormat", ACCESS_LOG_FORMAT, "hostel")
-    yield line("CustomLog", instance.log / "access.log", "hostel",
-               f"expr=%{{HTTP_USER_AGENT}} != {expression_text(PROBE_AGENT)}")
+    yield line(
+        "CustomLog",
+        instance.log / "access.log",
+        "hostel",
+        f"expr=%{{HTTP_USER_AGENT}} != {expression_text(PROBE_AGENT)}",
+    )
 
 
 def _python(instance: Instance) -> Iterator[Node]:
@@ -188,16 +198,24 @@ def _python(instance: Instance) -> Iterator[Node]:
     yield line("WSGIApplicationGroup", "%{GLOBAL}")
     yield line("WSGIScriptReloading", "Off")
     yield line("WSGIPassAuthorization", "On")
-    yield line("WSGIImportScript", instance.script,
-               "process-group=%{GLOBAL}", "application-group=%{GLOBAL}")
+    yield line(
+        "WSGIImportScript",
+        instance.script,
+        "process-group=%{GLOBAL}",
+        "application-group=%{GLOBAL}",
+    )
 
 
 def _defaults(instance: Instance) -> Iterator[Node]:
-    yield block("Directory", ["/"], [
-        line("Options", "FollowSymLinks"),
-        line("AllowOverride", "None"),
-        line("Require", "all", "denied"),
-    ])
+    yield block(
+        "Directory",
+        ["/"],
+        [
+            line("Options", "FollowSymLinks"),
+            line("AllowOverride", "None"),
+            line("Require", "all", "denied"),
+        ],
+    )
     for kind, endings in TYPES.items():
         yield line("AddType", kind, *endings.split())
     yield line("TypesConfig", "/dev/null")
@@ -218,34 +236,46 @@ def _hosts(instance: Instance) -> Iterator[Node]:
     yield line("SSLHonorCipherOrder", "Off")
     yield line("SSLSessionCache", "none")
     yield line("SSLStrictSNIVHostCheck", "Off")
-    yield from _site_hosts(instance, instance.https_port, [
-        line("SSLEngine", "On"),
-        line("SSLCertificateFile", instance.certificate),
-        line("Protocols", "h2", "http/1.1"),
-        line("H2Upgrade", "Off"),
-    ])
+    yield from _site_hosts(
+        instance,
+        instance.https_port,
+        [
+            line("SSLEngine", "On"),
+            line("SSLCertificateFile", instance.certificate),
+            line("Protocols", "h2", "http/1.1"),
+            line("H2Upgrade", "Off"),
+        ],
+    )
 
 
 def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node]:
     """The virtual host of the site, after one that refuses every name that is not the site's."""
     if not instance.any_name:
-        yield block("VirtualHost", [f"*:{port}"], [
-            line("ServerName", "unknown.invalid"),
-            *tls,
-            line("Redirect", "421", "/"),
-            line("ErrorDocument", "421", "No site answers to this name here.\n".strip()),
-        ])
+        yield block(
+            "VirtualHost",
+            [f"*:{port}"],
+            [
+                line("ServerName", "unknown.invalid"),
+                *tls,
+                line("Redirect", "421", "/"),
+                line("ErrorDocument", "421", "No site answers to this name here.\n".strip()),
+            ],
+        )
     first, *others = names(instance)
-    yield block("VirtualHost", [f"*:{port}"], [
-        line("ServerName", first),
-        *([line("ServerAlias", *others)] if others else []),
-        *tls,
-        *RAW_TARGET,
-        line("Redirect", "204", f"{MARKER}{instance.generation}"),
-        *_static(instance),
-        block("Location", ["/"], [line("Require", "all", "granted")]),
-        line("WSGIScriptAlias", "/", instance.script),
-    ])
+    yield block(
+        "VirtualHost",
+        [f"*:{port}"],
+        [
+            line("ServerName", first),
+            *([line("ServerAlias", *others)] if others else []),
+            *tls,
+            *RAW_TARGET,
+            line("Redirect", "204", f"{MARKER}{instance.generation}"),
+            *_static(instance),
+            block("Location", ["/"], [line("Require", "all", "granted")]),
+            line("WSGIScriptAlias", "/", instance.script),
+        ],
+    )
 
 
 RAW_TARGET = (line("AllowEncodedSlashes", "NoDecode"), line("MergeSlashes", "Off"))
@@ -267,15 +297,22 @@ def _redirects(instance: Instance) -> Iterator[Node]:
     port = "" if instance.https_port == 443 else f":{instance.https_port}"
     canonical = instance.domains[0] if instance.domains else "localhost"
     for name in dict.fromkeys([canonical, "localhost", "127.0.0.1", "[::1]"]):
-        yield block("VirtualHost", [f"*:{instance.http_port}"], [
-            # ServerName takes no IPv6 address, ServerAlias does.
-            *([line("ServerName", "ipv6.invalid"), line("ServerAlias", name)]
-              if name.startswith("[") else [line("ServerName", name)]),
-            *RAW_TARGET,
-            line("RewriteEngine", "On"),
-            line("RewriteCond", "%{THE_REQUEST}", "^[^ ]+ (?:https?://[^/ ]+)?(/[^? ]*)"),
-            line("RewriteRule", "^", f"https://{name}{port}%1", "[R=308,NE,L]"),
-        ])
+        yield block(
+            "VirtualHost",
+            [f"*:{instance.http_port}"],
+            [
+                # ServerName takes no IPv6 address, ServerAlias does.
+                *(
+                    [line("ServerName", "ipv6.invalid"), line("ServerAlias", name)]
+                    if name.startswith("[")
+                    else [line("ServerName", name)]
+                ),
+                *RAW_TARGET,
+                line("RewriteEngine", "On"),
+                line("RewriteCond", "%{THE_REQUEST}", "^[^ ]+ (?:https?://[^/ ]+)?(/[^? ]*)"),
+                line("RewriteRule", "^", f"https://{name}{port}%1", "[R=308,NE,L]"),
+            ],
+        )
 
 
 def _static(instance: Instance) -> Iterator[Node]:
@@ -283,13 +320,17 @@ def _static(instance: Instance) -> Iterator[Node]:
         prefix = re.sub(r"([^A-Za-z0-9/_-])", r"[\1]", static.prefix)
         yield line("RedirectMatch", "404", f"^{prefix}/(?:.*/)?[.]")
         yield line("Alias", f"{static.prefix}/", f"{static.folder}/")
-        yield block("Location", [f"{static.prefix}/"], [
-            line("AddOutputFilterByType", "DEFLATE", *COMPRESSIBLE),
-            # mod_deflate marks its ETags, and httpd would not know them again.
-            line("RequestHeader", "edit", "If-None-Match", '^"(.*)-gzip"$', '"$1"'),
-            line("Header", "merge", "Vary", "Accept-Encoding"),
-            line("Header", "setifempty", "Cache-Control", "no-cache"),
-        ])
+        yield block(
+            "Location",
+            [f"{static.prefix}/"],
+            [
+                line("AddOutputFilterByType", "DEFLATE", *COMPRESSIBLE),
+                # mod_deflate marks its ETags, and httpd would not know them again.
+                line("RequestHeader", "edit", "If-None-Match", '^"(.*)-gzip"$', '"$1"'),
+                line("Header", "merge", "Vary", "Accept-Encoding"),
+                line("Header", "setifempty", "Cache-Control", "no-cache"),
+            ],
+        )
 
 
 def _socket(address: str, port: int) -> str:

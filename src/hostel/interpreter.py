@@ -184,9 +184,7 @@ def _examine(candidate: Path, wish: Wish, machine: Machine) -> Interpreter | Ref
         return Refused(path, version, "has no Python.h", "headers")
     if not facts["shared"]:
         return Refused(path, version, "has no shared libpython", "library")
-    return Interpreter(
-        path, version, Path(facts["base_prefix"]), True, True, Path(facts["libdir"])
-    )
+    return Interpreter(path, version, Path(facts["base_prefix"]), True, True, Path(facts["libdir"]))
 
 
 def _none_usable(wish: Wish, refused: list[Refused], machine: Machine) -> HostelError:

@@ -131,8 +131,9 @@ def _folders(places: Sequence[str], search_path: str | None) -> Iterator[Path]:
     folders += [Path(folder) for folder in path.split(os.pathsep) if folder.startswith("/")]
     seen = set()
     for folder in folders:
-        real = (folder / "initdb").resolve()
-        if real not in seen and real.exists():
+        # os.path: a PATH taken over from root names folders that we may not even look into.
+        real = os.path.realpath(folder / "initdb")
+        if real not in seen and os.path.exists(real):  # noqa: PTH110
             seen.add(real)
             yield folder
 

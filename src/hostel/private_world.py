@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from hostel import databases, httpd_build
 from hostel.apply import World
 from hostel.journal import Journal
+from hostel.machine import Machine
 from hostel.plan import State
+from hostel.platforms.private import Layout
 from hostel.postgres_admin import Admin
-from hostel.project import Project
 from hostel.resources import Resource
 from hostel.resources.cluster import Clusters, ClusterState
 from hostel.resources.database import Databases, DatabaseState
@@ -34,14 +35,17 @@ KINDS: dict[str, type[State]] = {
 }
 
 
-def world_of(project: Project, front: Front | None, actions: Mapping[str, Action]) -> World:
+def world_of(
+    layout: Layout,
+    machine: Machine,
+    front: Front | None,
+    actions: Mapping[str, Action] | None = None,
+    extensions: tuple[str, ...] = (),
+) -> World:
     """Every kind of resource of this site. `front` is where its instance is asked, if it is known;
     `actions` are what the `once` resources do, by name.
     """
-    layout, machine = project.layout, project.machine
-    servers = Servers(
-        lambda: databases.find(layout, machine), layout.run, layout.postgres_log
-    )
+    servers = Servers(lambda: databases.find(layout, machine), layout.run, layout.postgres_log)
     admin = Admin(layout.cluster, layout.run, servers)
     places = InstancePlaces(
         binary=lambda: httpd_build.find(machine).binary,
@@ -50,15 +54,13 @@ def world_of(project: Project, front: Front | None, actions: Mapping[str, Action
         error_log=layout.error_log,
         console=layout.console,
     )
-    extensions = project.site.database.extensions if project.site.database else ()
     resources: dict[str, Resource] = {
         "file": Files(),
         "instance": Instances(
             places,
             lambda generation: front is not None and is_live(front, generation),
-            project.site.server.request_timeout,
         ),
-        "once": Once(layout.done, dict(actions)),
+        "once": Once(layout.done, dict(actions or {})),
         "cluster": Clusters(lambda: databases.find(layout, machine)),
         "postgres": servers,
         "role": Roles(admin),
@@ -67,5 +69,5 @@ def world_of(project: Project, front: Front | None, actions: Mapping[str, Action
     return World(resources, machine)
 
 
-def journal_of(project: Project) -> Journal:
-    return Journal(project.layout.journal, KINDS)
+def journal_of(layout: Layout) -> Journal:
+    return Journal(layout.journal, KINDS)

@@ -77,9 +77,7 @@ def wait(condition: Callable[[], bool], seconds: float, step: float = 0.01) -> b
     return True
 
 
-def end(
-    machine: Machine, who: Identity, gently: signal.Signals, seconds: float
-) -> None:
+def end(machine: Machine, who: Identity, gently: signal.Signals, seconds: float) -> None:
     """End a process: ask with `gently`, and after `seconds` with SIGTERM, then SIGKILL."""
     for number, patience in ((gently, seconds), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         if not alive(who):

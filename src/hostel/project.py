@@ -23,6 +23,15 @@ from hostel.site import Site
 
 
 @dataclass(frozen=True)
+class Place:
+    """A project's folder and the place of its state, whatever its site file says."""
+
+    root: Path
+    layout: Layout
+    machine: Machine
+
+
+@dataclass(frozen=True)
 class Project:
     """A site in its folder and the place of its state. `notes` say what was guessed and why."""
 
@@ -45,6 +54,7 @@ class Running:
     http_port: int
     https_port: int | None
     authority: str | None
+    health: str
     database: str | None
     log: str
     root: str
@@ -57,15 +67,25 @@ def open_project(target: str, state: Path | None, machine: Machine) -> Project:
 
     Raises UsageError for a target or site file that cannot be used.
     """
-    from hostel.rundir import run_dir
     from hostel.sitefile import load_site
     from hostel.target import resolve
 
-    where = resolve(target)
-    site, notes = load_site(where)
-    folder = private.state_folder(where.root, state, site.name, machine)
-    _fits_httpd(where.root, folder)
-    return Project(where.root, site, Layout(folder, run_dir(folder, machine)), machine, notes)
+    site, notes = load_site(resolve(target))
+    place = open_place(target, state, machine)
+    return Project(place.root, site, place.layout, machine, notes)
+
+
+def open_place(target: str, state: Path | None, machine: Machine) -> Place:
+    """Find where the state of `target` lies. Reads no site file: a broken one must not keep a
+    site from being looked at or stopped.
+    """
+    from hostel.rundir import run_dir
+    from hostel.target import resolve
+
+    root = resolve(target).root
+    folder = private.state_folder(root, state, machine)
+    _fits_httpd(root, folder)
+    return Place(root, Layout(folder, run_dir(folder, machine)), machine)
 
 
 def _fits_httpd(*paths: Path) -> None:

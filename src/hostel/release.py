@@ -71,9 +71,7 @@ def build(
         place = venv.ensure(recipe.root, interpreter, recipe.state / "venvs", machine, say)
         module = modwsgi.module_for(interpreter, httpd, recipe.cache, machine, say)
         name = _id(tree, place, interpreter, recipe.hook)
-        release = Release(
-            name, releases / name / "code", place, interpreter, module, tree.kept
-        )
+        release = Release(name, releases / name / "code", place, interpreter, module, tree.kept)
         if (releases / name / FACTS).is_file():
             return release
         try:

@@ -108,7 +108,7 @@ def _from_requirements(root: Path, project: dict[str, Any], basis: list[str]) ->
         # Never editable: the release must not change when the folder it came from does.
         where, bracket, rest = path[1].partition("[")
         local.append(Path(os.path.abspath(root / where)))  # noqa: PTH100 - links stay links
-        lines.append(f"{local[-1]}{bracket}{rest}{target[path.end():]}")
+        lines.append(f"{local[-1]}{bracket}{rest}{target[path.end() :]}")
     own_text = [*basis] if itself else []
     name, version, points = metadata(project)
     own_text.append(repr((name, version, points)))

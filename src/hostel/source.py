@@ -173,7 +173,7 @@ class _Walk:
         )
 
     def _is_foreign(self, folder: Path) -> bool:
-        return (folder / "pyvenv.cfg").exists() or folder.resolve() == self.state
+        return folder == self.state or (folder / "pyvenv.cfg").exists()
 
     def _target(self, item: os.DirEntry[str]) -> str:
         """What the copied link says.

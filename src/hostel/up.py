@@ -14,8 +14,10 @@ from hostel.apply import apply, recover
 from hostel.databases import DatabasePlan, database_for
 from hostel.desired import CHECK, HOOK, INSTANCE, Code, Wanted, Web, desired, generation
 from hostel.instance_conf import StaticFolder
+from hostel.machine import Machine
 from hostel.plan import Change, Key, kind_of, name_of, plan
 from hostel.platforms import private
+from hostel.platforms.private import Layout
 from hostel.private_world import Action, journal_of, world_of
 from hostel.project import Project, Running
 from hostel.release import Recipe, Release, build, prune
@@ -23,7 +25,7 @@ from hostel.resources.server import server_key
 from hostel.stage import Stage, front_of
 from hostel.states import file_key
 from hostel.surroundings import environment_of
-from hostel.verify import verify
+from hostel.verify import Patience, verify
 
 Say = Callable[[str], None]
 
@@ -58,7 +60,9 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
     database = database_for(project, processes * threads)
     env = environment_of(stage, release.venv)
     wanted = _wanted(stage, release, env, database, (processes, threads))
-    world = world_of(project, stage.front, _actions(project, wanted, release))
+    extensions = project.site.database.extensions if project.site.database else ()
+    actions = _actions(project, wanted, release)
+    world = world_of(project.layout, machine, stage.front, actions, extensions)
     states = desired(wanted)
     keys = {*states, *_left_over(project)}
     steps = plan(states, {which: world.observe(which) for which in keys})
@@ -68,21 +72,20 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
         notes.append(_verified(stage, offset))
 
     offset = _size(project)
-    apply(steps, world, journal_of(project), well, lambda change: _tell(change, say))
+    apply(steps, world, journal_of(project.layout), well, lambda change: _tell(change, say))
     running = _running(stage, release, wanted, database)
     projects.record(running, project.layout, machine)
     prune(project.layout.releases, project.layout.venvs, release, machine)
     return running, notes[0]
 
 
-def take_down(project: Project) -> bool:
+def take_down(layout: Layout, machine: Machine) -> bool:
     """Stop httpd, then PostgreSQL; True if there was anything to stop. Data stay."""
-    layout, machine = project.layout, project.machine
     if not layout.state.is_dir():
         return False
     with projects.locked(layout):
-        mend(project)
-        world = world_of(project, None, {})
+        mend(layout, machine)
+        world = world_of(layout, machine, None)
         servers = (INSTANCE, server_key(layout.cluster))
         steps = plan({}, {which: world.observe(which) for which in servers})
         for change in steps.removals:
@@ -91,11 +94,11 @@ def take_down(project: Project) -> bool:
         return bool(steps)
 
 
-def mend(project: Project) -> int:
+def mend(layout: Layout, machine: Machine) -> int:
     """Undo what a killed run left half-done; returns the number of its changes."""
-    known = projects.running(project.layout, project.machine)
-    world = world_of(project, front_of(known) if known else None, {})
-    return len(recover(world, journal_of(project)))
+    known = projects.running(layout, machine)
+    world = world_of(layout, machine, front_of(known) if known else None)
+    return len(recover(world, journal_of(layout)))
 
 
 def capacity(stage: Stage) -> tuple[int, int]:
@@ -169,7 +172,9 @@ def _verified(stage: Stage, offset: int) -> str:
     def alive() -> bool:
         return projects.instance_of(project.layout, project.machine) == began
 
-    return verify(project.site, stage.front, alive, project.layout.error_log, offset)
+    health = project.site.health
+    patience = Patience(health.path, health.timeout, "path" in health.model_fields_set)
+    return verify(project.site.name, patience, stage.front, alive, project.layout.error_log, offset)
 
 
 def _left_over(project: Project) -> list[Key]:
@@ -191,6 +196,7 @@ def _running(
         http_port=stage.http,
         https_port=stage.https,
         authority=str(front.authority) if front.authority else None,
+        health=stage.project.site.health.path,
         database=database.title if database else None,
         log=str(stage.project.layout.log),
         root=str(stage.project.root),

@@ -75,9 +75,7 @@ def digest_of(needs: Needs, interpreter: Interpreter) -> str:
     return sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _make(
-    venv: Path, root: Path, needs: Needs, interpreter: Interpreter, machine: Machine
-) -> None:
+def _make(venv: Path, root: Path, needs: Needs, interpreter: Interpreter, machine: Machine) -> None:
     python = str(interpreter.path)
     made = uvtool.run(machine, ["venv", "--python", python, str(venv)], cwd=root)
     if not made.ok:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from hostel.errors import HostelError
 from hostel.instance_conf import MARKER, PROBE_AGENT
-from hostel.site import Site
 
 
 @dataclass(frozen=True)
@@ -25,19 +24,37 @@ class Front:
     authority: Path | None
 
 
+@dataclass(frozen=True)
+class Patience:
+    """What to ask for and for how many seconds; a declared path must answer below 400."""
+
+    path: str
+    timeout: float
+    declared: bool = False
+
+
 def is_live(front: Front, generation: str) -> bool:
     """Whether the instance of this generation answers by now; never raises."""
     from hostel.probe import ask
 
     try:
-        answer = ask(front.address, front.port, front.host, MARKER + generation,
-                     authority=front.authority, agent=PROBE_AGENT, timeout=5)
+        answer = ask(
+            front.address,
+            front.port,
+            front.host,
+            MARKER + generation,
+            authority=front.authority,
+            agent=PROBE_AGENT,
+            timeout=5,
+        )
     except HostelError:
         return False
     return answer.status == 204
 
 
-def verify(site: Site, front: Front, alive: Callable[[], bool], log: Path, offset: int) -> str:
+def verify(
+    name: str, health: Patience, front: Front, alive: Callable[[], bool], log: Path, offset: int
+) -> str:
     """Ask for the health path until it answers; returns a note for people, or "".
 
     Raises HostelError with the app's own log lines (those after `offset` bytes of `log`) when
@@ -45,21 +62,25 @@ def verify(site: Site, front: Front, alive: Callable[[], bool], log: Path, offse
     """
     from hostel.probe import ask
 
-    deadline = time.monotonic() + site.health.timeout
-    path = site.health.path
+    deadline = time.monotonic() + health.timeout
     while True:
         try:
-            answer = ask(front.address, front.port, front.host, path,
-                         authority=front.authority, agent=PROBE_AGENT,
-                         timeout=max(1.0, deadline - time.monotonic()))
+            answer = ask(
+                front.address,
+                front.port,
+                front.host,
+                health.path,
+                authority=front.authority,
+                agent=PROBE_AGENT,
+                timeout=max(1.0, deadline - time.monotonic()),
+            )
             break
         except HostelError as error:
             if not alive() or time.monotonic() > deadline:
-                raise _unwell(site, error.happened, log, offset) from error
+                raise _unwell(name, health, error.happened, log, offset) from error
             time.sleep(0.02)
-    declared = "path" in site.health.model_fields_set
-    if answer.status >= 500 or (declared and answer.status >= 400):
-        raise _unwell(site, f"it answered {answer.status} {answer.reason}", log, offset)
+    if answer.status >= 500 or (health.declared and answer.status >= 400):
+        raise _unwell(name, health, f"it answered {answer.status} {answer.reason}", log, offset)
     if answer.status == 400:
         return (
             f"the app answers 400 to the name {front.host}: if it is Django, put it into "
@@ -68,7 +89,7 @@ def verify(site: Site, front: Front, alive: Callable[[], bool], log: Path, offse
     return ""
 
 
-def _unwell(site: Site, happened: str, log: Path, offset: int) -> HostelError:
+def _unwell(name: str, health: Patience, happened: str, log: Path, offset: int) -> HostelError:
     from hostel.logs import readable
 
     try:
@@ -79,7 +100,7 @@ def _unwell(site: Site, happened: str, log: Path, offset: int) -> HostelError:
         said = ""
     lines = readable(said)
     return HostelError(
-        f"asking {site.name} for {site.health.path}",
+        f"asking {name} for {health.path}",
         happened,
         "The app's own lines are above; mend it and run the same command again."
         if lines

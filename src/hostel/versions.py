@@ -54,17 +54,17 @@ def _clause(text: str) -> Test:
         "==": _begins(release),
         "===": _begins(release),
         "~": _begins(release[:2]),
-        "!=": lambda version: not (
-            _begins(release)(version) if match[3] else _padded(version) == _padded(release)
+        "!=": lambda version: (
+            not (_begins(release)(version) if match[3] else _padded(version) == _padded(release))
         ),
         ">=": lambda version: _padded(version) >= _padded(release),
         "<=": lambda version: _padded(version) <= _padded(release),
         ">": lambda version: _padded(version) > _padded(release),
         "<": lambda version: _padded(version) < _padded(release),
-        "~=": lambda version: _padded(version) >= _padded(release)
-        and _begins(release[:-1])(version),
-        "^": lambda version: _padded(version) >= _padded(release)
-        and _begins(release[:1])(version),
+        "~=": lambda version: (
+            _padded(version) >= _padded(release) and _begins(release[:-1])(version)
+        ),
+        "^": lambda version: _padded(version) >= _padded(release) and _begins(release[:1])(version),
     }
     return tests[operator]
 

@@ -84,7 +84,8 @@ def test_a_folder_of_the_project_is_installed_as_a_copy_and_its_code_counts(
 
 
 def test_hashes_on_continued_lines_stay_with_their_requirement(tmp_path: Path) -> None:
-    write(tmp_path, requirements__txt="flask==3.0 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\n")
+    text = "flask==3.0 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\n"
+    write(tmp_path, requirements__txt=text)
     assert needs_of(tmp_path).text.count("\n") == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,7 @@ from hostel.versions import NotAVersion, fits, parse
         ("~3.11", "3.11.2", "3.12.0"),
         ("3.11 || 3.13", "3.11.2 3.13.0", "3.12.0"),
         ("*", "3.11.2", ""),
+        ("3.11.x", "3.11.2", "3.12.0"),
         (">=3.11.0rc1", "3.11.0", "3.10.0"),
     ],
 )
@@ -40,7 +43,7 @@ def test_a_wish_admits_these_versions_and_not_those(wish: str, yes: str, no: str
     assert [version for version in no.split() if test(parse(version))] == []
 
 
-@pytest.mark.parametrize("wish", ["", "banana", "pypy3.10", "3.11.x", ">=", ",", "system"])
+@pytest.mark.parametrize("wish", ["", "banana", "pypy3.10", ">=", ",", "system"])
 def test_what_is_no_version_is_refused(wish: str) -> None:
     with pytest.raises(NotAVersion):
         fits(wish)
@@ -48,7 +51,5 @@ def test_what_is_no_version_is_refused(wish: str) -> None:
 
 @given(st.text(max_size=30))
 def test_any_text_is_either_read_or_refused(wish: str) -> None:
-    try:
+    with contextlib.suppress(NotAVersion):
         assert fits(wish)((3, 11, 2)) in (True, False)
-    except NotAVersion:
-        pass

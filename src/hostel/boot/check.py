@@ -18,10 +18,25 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-GONE_MODULES = frozenset((
-    "urllib2", "urlparse", "ConfigParser", "StringIO", "cStringIO", "cPickle", "Queue", "httplib",
-    "HTMLParser", "Cookie", "cookielib", "SocketServer", "commands", "__builtin__", "Tkinter",
-))
+GONE_MODULES = frozenset(
+    (
+        "urllib2",
+        "urlparse",
+        "ConfigParser",
+        "StringIO",
+        "cStringIO",
+        "cPickle",
+        "Queue",
+        "httplib",
+        "HTMLParser",
+        "Cookie",
+        "cookielib",
+        "SocketServer",
+        "commands",
+        "__builtin__",
+        "Tkinter",
+    )
+)
 GONE_NAMES = frozenset(
     ("basestring", "unicode", "xrange", "raw_input", "long", "unichr", "execfile", "reduce")
 )
@@ -181,8 +196,9 @@ def frames(trace: TracebackType | None, code: Path) -> list[str]:
             count = 0
         run = owner or ""
         if frame is not None and owner == "":
-            lines.append(f'  File "{_within(frame.filename, code)}", line {frame.lineno}, '
-                         f"in {frame.name}")
+            lines.append(
+                f'  File "{_within(frame.filename, code)}", line {frame.lineno}, in {frame.name}'
+            )
             if frame.line:
                 lines.append(f"    {frame.line}")
         elif frame is not None:

@@ -15,11 +15,13 @@ import click
 def down(target: str, state: Path | None) -> None:
     """Stop the site TARGET: httpd after its requests in flight, then PostgreSQL."""
     from hostel.platforms.private import machine_here
-    from hostel.project import open_project
+    from hostel.project import open_place, running
     from hostel.up import take_down
 
-    project = open_project(target, state, machine_here())
-    if take_down(project):
-        click.echo(f"{project.site.name} is down; its data stay in {project.layout.state}")
+    place = open_place(target, state, machine_here())
+    known = running(place.layout, place.machine)
+    name = known.name if known else place.root.name
+    if take_down(place.layout, place.machine):
+        click.echo(f"{name} is down; its data stay in {place.layout.state}")
     else:
-        click.echo(f"{project.site.name} was not up")
+        click.echo(f"{name} was not up")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from hostel.project import Place
 
 
 @click.command(epilog="\b\nExamples:\n  hostel status\n  hostel status --json | jq .sites[0].state")
@@ -16,9 +19,9 @@ import click
 def status(target: str, state: Path | None, as_json: bool) -> None:
     """Say of the site TARGET whether it is up, where, with which release and memory."""
     from hostel.platforms.private import machine_here
-    from hostel.project import open_project
+    from hostel.project import open_place
 
-    site = describe(open_project(target, state, machine_here()))
+    site = describe(open_place(target, state, machine_here()))
     if as_json:
         click.echo(json.dumps({"version": 1, "sites": [site]}, indent=2))
         return
@@ -41,26 +44,32 @@ def status(target: str, state: Path | None, as_json: bool) -> None:
             click.echo(f"  {label:<9} {text}")
 
 
-def describe(project: Any) -> dict[str, Any]:
+def describe(place: Place) -> dict[str, Any]:
     """The facts of one site as `--json` shows them; asks the site itself whether it is well."""
     import time
 
     from hostel import processes
     from hostel import project as projects
+    from hostel.errors import HostelError
     from hostel.stage import front_of
-    from hostel.verify import verify
+    from hostel.verify import Patience, verify
 
-    layout, machine = project.layout, project.machine
+    layout, machine = place.layout, place.machine
     who = projects.instance_of(layout, machine)
     known = projects.running(layout, machine)
     if who is None or known is None:
-        return {"name": project.site.name, "state": "down", "urls": [], "release": None,
-                "pid": None, "database": None}
-    from hostel.errors import HostelError
-
+        return {
+            "name": place.root.name,
+            "state": "down",
+            "urls": [],
+            "release": None,
+            "pid": None,
+            "database": None,
+        }
+    asked = Patience(known.health, 5)
     try:
-        verify(project.site, front_of(known), lambda: False, layout.error_log, 1 << 62)
-        state, answer = "up", f"well ({project.site.health.path})"
+        verify(known.name, asked, front_of(known), lambda: False, layout.error_log, 1 << 62)
+        state, answer = "up", f"well ({known.health})"
     except HostelError as error:
         state, answer = "failing", error.happened
     return {

@@ -34,8 +34,12 @@ PORT = click.IntRange(1, 65535)
 @click.argument("target", default=".")
 @click.option("--http", type=PORT, help="Port for HTTP, which redirects to HTTPS.  [default: 8080]")
 @click.option("--https", type=PORT, help="Port for HTTPS.  [default: 8443]")
-@click.option("--dir", "state", type=click.Path(path_type=Path),
-              help="Folder of the site's state.  [default: .hostel beside the site file]")
+@click.option(
+    "--dir",
+    "state",
+    type=click.Path(path_type=Path),
+    help="Folder of the site's state.  [default: .hostel beside the site file]",
+)
 @click.option("--detach", "-d", is_flag=True, help="Leave it running and come back.")
 @click.option("--reload", "-r", is_flag=True, help="Take up changed code and environment.")
 def up(
@@ -60,7 +64,7 @@ def up(
         screen.note(text)
     private.prepare(project.layout.state, project.root, machine)
     with projects.locked(project.layout):
-        if verbs.mend(project):
+        if verbs.mend(project.layout, machine):
             screen.note("an earlier run was cut short; what it had begun was undone")
         stage = set_stage(project, http, https)
         running, note = verbs.converge(stage, steps)
@@ -94,8 +98,10 @@ def _announce(project: Project, running: Running, note: str, stays: bool) -> Non
 
 
 def _trusted(project: Project) -> bool:
-    mark = Path("/usr/local/share/ca-certificates")
-    return any(mark.glob("hostel-local-ca*")) if mark.is_dir() else False
+    from hostel import localca, trust
+
+    authority = localca.load(localca.default_folder(), project.machine)
+    return authority is not None and not trust.wanting(authority, project.machine)
 
 
 def _stay(stage: Stage, target: str, state: Path | None, reload: bool) -> None:
@@ -123,7 +129,7 @@ def _stay(stage: Stage, target: str, state: Path | None, reload: bool) -> None:
         click.echo("\nstopping; requests in flight are finished first", err=True)
     finally:
         ends.set()
-        verbs.take_down(project)
+        verbs.take_down(project.layout, project.machine)
 
 
 def _take_up(stage: Stage, target: str, state: Path | None, paths: set[Path]) -> None:

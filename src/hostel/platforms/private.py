@@ -6,6 +6,7 @@ Prepares the state folder and says where everything in it lies; starts nothing.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from hashlib import sha256
@@ -118,7 +119,7 @@ def cache_folder(machine: Machine) -> Path:
     return platformdirs.user_cache_path("hostel")
 
 
-def state_folder(root: Path, given: Path | None, name: str, machine: Machine) -> Path:
+def state_folder(root: Path, given: Path | None, machine: Machine) -> Path:
     """Where the state of the project in `root` lies, given or worked out; always the same answer.
 
     As root it must be a place the unprivileged user can enter: beside a project in /root it
@@ -140,7 +141,8 @@ def state_folder(root: Path, given: Path | None, name: str, machine: Machine) ->
             f"Give a folder it can enter with --dir, or: chmod o+x {closed}",
         )
     mark = sha256(os.fsencode(root)).hexdigest()[:10]
-    return SHARED_STATE / f"{name}-{mark}"
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", root.name)[:30] or "site"
+    return SHARED_STATE / f"{plain}-{mark}"
 
 
 def prepare(state: Path, root: Path, machine: Machine) -> None:

@@ -21,6 +21,9 @@ from hostel.plan import Change, Key
 from hostel.processes import Identity
 from hostel.states import InstanceState
 
+GRACE_SECONDS = 30.0
+"""How long requests in flight may take to end when an instance is stopped."""
+
 DRAIN_SECONDS = 0.7
 """How long kept-alive connections are answered with `Connection: close` before a reload."""
 
@@ -43,17 +46,14 @@ class InstancePlaces:
 class Instances:
     """The one instance of a site on the private platform."""
 
-    def __init__(self, places: InstancePlaces, live: Callable[[str], bool], grace: float) -> None:
+    def __init__(self, places: InstancePlaces, live: Callable[[str], bool]) -> None:
         self.places = places
         self.live = live
-        self.grace = grace
 
     def observe(self, which: Key, machine: Machine) -> InstanceState | None:
         record = self._record(machine)
         if record and processes.alive(_identity(record)):
-            return InstanceState(
-                core=record["core"], config=record["config"], boot=record["boot"]
-            )
+            return InstanceState(core=record["core"], config=record["config"], boot=record["boot"])
         if any(True for _ in self._processes()):
             return InstanceState(core="orphaned", config="", boot="")
         return None
@@ -89,9 +89,7 @@ class Instances:
             places.record.unlink(missing_ok=True)
             raise self._refused(machine, began)
 
-    def _reload(
-        self, before: InstanceState, state: InstanceState, machine: Machine
-    ) -> None:
+    def _reload(self, before: InstanceState, state: InstanceState, machine: Machine) -> None:
         record = self._record(machine)
         who = _identity(record) if record else None
         if who is None or not processes.alive(who):
@@ -120,7 +118,7 @@ class Instances:
         record = self._record(machine)
         who = _identity(record) if record else None
         if who is not None and processes.alive(who):
-            processes.end(machine, who, signal.SIGWINCH, self.grace)
+            processes.end(machine, who, signal.SIGWINCH, GRACE_SECONDS)
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self._processes():
                 machine.signal(process.pid, number)

@@ -59,6 +59,7 @@ def test_a_killed_postmaster_is_seen_as_gone_and_starts_clean(up: Any) -> None:
 def test_a_killed_group_starts_clean(up: Any) -> None:
     for pid in postmaster.orphans(up.data, up.machine):
         os.kill(pid, signal.SIGKILL)
+    assert wait(lambda: not postmaster.orphans(up.data, up.machine), 5)
     up.start()
     assert_kept(up)
 
@@ -82,6 +83,7 @@ def test_a_backend_that_does_not_notice_its_postmasters_death_is_ended(up: Any) 
     assert wait(found, 10)
     backends[0].suspend()
     os.kill(up.pid(), signal.SIGKILL)
+    assert wait(lambda: postmaster.living(up.data, up.machine) is None, 5)
     up.start()
     for thread in busy:
         thread.join(10)
@@ -93,6 +95,7 @@ def test_a_stop_after_a_kill_leaves_nothing_running(up: Any) -> None:
     child = psutil.Process(up.pid()).children()[0]
     child.suspend()
     os.kill(up.pid(), signal.SIGKILL)
+    assert wait(lambda: postmaster.living(up.data, up.machine) is None, 5)
     up.stop()
     assert postmaster.orphans(up.data, up.machine) == []
 

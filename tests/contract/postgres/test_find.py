@@ -46,6 +46,17 @@ def test_path_is_the_last_resort(machine: Machine) -> None:
     assert found.bindir == real.bindir
 
 
+def test_folders_of_path_that_cannot_be_entered_are_passed_by(
+    machine: Machine, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_wheel(monkeypatch)
+    (place / "closed" / "bin").mkdir(parents=True)
+    (place / "closed").chmod(0o000)
+    with pytest.raises(HostelError, match="found no PostgreSQL at all"):
+        postgres.find(machine, places=(), search_path=f"{place}/closed/bin")
+    (place / "closed").chmod(0o700)
+
+
 def test_initdb_alone_is_no_installation(
     machine: Machine, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
