@@ -28,6 +28,8 @@ PLACES = (
 )
 """Where systems keep the programs of one major version: Debian, Red Hat, MacPorts, Homebrew."""
 
+NO_NAME = "could not look up effective user ID"
+
 _SHELL = frozenset('"$`\\\n')
 """initdb runs postgres through a shell, in double quotes: these it would not survive."""
 
@@ -113,6 +115,8 @@ def probe(bindir: Path, machine: Machine) -> Postgres | str:
         [str(initdb), "--show", "-D", "/nonexistent"], env=environment(), cwd=Path("/"),
         as_runner=True, timeout=30,
     )  # fmt: skip
+    if NO_NAME in shown.err:
+        raise nameless(machine)
     if not shown.ok:
         return (shown.tail.splitlines() or [f"initdb ended with {shown.code}"])[0]
     version = re.search(r"^VERSION=(\d+)(\S*)", shown.err, re.MULTILINE)
@@ -122,6 +126,15 @@ def probe(bindir: Path, machine: Machine) -> Postgres | str:
     if not Path(bki[1]).is_file():
         return f"{bki[1]} is missing"
     return Postgres(bindir, int(version[1]), version[1] + version[2])
+
+
+def nameless(machine: Machine) -> HostelError:
+    """Containers run programs as numbers that no user has; PostgreSQL wants a name for each."""
+    return HostelError(
+        "looking for PostgreSQL",
+        f"it runs only as a user with a name, and number {machine.runner.uid} has none",
+        "Add a line for it to /etc/passwd, or run hostel as a user who is there.",
+    )
 
 
 def _folders(places: Sequence[str], search_path: str | None) -> Iterator[Path]:

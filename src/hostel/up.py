@@ -13,6 +13,7 @@ from hostel import project as projects
 from hostel.apply import apply, recover
 from hostel.databases import DatabasePlan, database_for
 from hostel.desired import CHECK, HOOK, INSTANCE, Code, Wanted, Web, desired, generation
+from hostel.errors import HostelError
 from hostel.instance_conf import StaticFolder
 from hostel.machine import Machine
 from hostel.plan import Change, Key, kind_of, name_of, plan
@@ -72,7 +73,14 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
         notes.append(_verified(stage, offset))
 
     offset = _size(project)
-    apply(steps, world, journal_of(project.layout), well, lambda change: _tell(change, say))
+    try:
+        apply(steps, world, journal_of(project.layout), well, lambda change: _tell(change, say))
+    except HostelError as error:
+        error.happened = project.layout.in_project(error.happened)
+        error.detail = project.layout.in_project(error.detail)
+        raise
+    finally:
+        private.tidy(project.layout)
     running = _running(stage, release, wanted, database)
     projects.record(running, project.layout, machine)
     prune(project.layout.releases, project.layout.venvs, release, machine)
@@ -91,6 +99,7 @@ def take_down(layout: Layout, machine: Machine) -> bool:
         for change in steps.removals:
             world.enact(change)
         machine.remove(layout.site_record)
+        private.tidy(layout)
         return bool(steps)
 
 
@@ -98,7 +107,9 @@ def mend(layout: Layout, machine: Machine) -> int:
     """Undo what a killed run left half-done; returns the number of its changes."""
     known = projects.running(layout, machine)
     world = world_of(layout, machine, front_of(known) if known else None)
-    return len(recover(world, journal_of(layout)))
+    undone = recover(world, journal_of(layout))
+    private.tidy(layout)
+    return len(undone)
 
 
 def capacity(stage: Stage) -> tuple[int, int]:

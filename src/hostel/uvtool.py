@@ -126,8 +126,10 @@ def explain(said: str) -> tuple[str, str]:
             f"there is no version {found[1]}",
             "Ask for a version that exists, or leave the version out.",
         )
-    if built := NOT_BUILT.search(flat):
-        return f"{built[1]} cannot be built", _build_remedy(flat, built[1])
+    built = NOT_BUILT.search(flat)
+    if built or "build backend returned an error" in flat:
+        package = built[1] if built else "a package"
+        return f"{package} cannot be built", _build_remedy(flat, package)
     lines = [text for text in short(said) if text.startswith("error:")]
     line = lines[-1].removeprefix("error:").strip() if lines else (short(said) or ["uv failed"])[-1]
     return line, ""
@@ -140,11 +142,15 @@ def _build_remedy(flat: str, package: str) -> str:
         return f"Install the package of your system that has {found[1]} (its name ends in -dev)."
     if "pg_config" in flat:
         return "Use psycopg[binary], or: apt-get install libpq-dev"
+    if "pkg-config" in flat:
+        return "Install the system library it looks for, with the package that ends in -dev."
     return f"Choose a version of {package} that supports this Python, or see its build notes."
 
 
 def short(said: str, limit: int = 15) -> list[str]:
     """The lines of uv's output that say something, the last `limit` of them."""
     noise = ("Using ", "Resolved ", "Prepared ", "Building ", "Downloading ", "warning: ")
-    lines = [line.rstrip() for line in said.splitlines() if line.strip()]
+    # A hint of uv's comes last and speaks of uv's own options.
+    told = said.partition("\nhint:")[0]
+    lines = [line.rstrip() for line in told.splitlines() if line.strip()]
     return [line for line in lines if not line.strip().startswith(noise)][-limit:]

@@ -34,7 +34,8 @@ MISTAKES: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     "a missing app file": ({"hostel.toml": 'app = "nowhere.py"\n'}, 2, ("nowhere.py",)),
     "a missing module": ({"hostel.toml": 'app = "nowhere:app"\n'}, 4, ("nowhere",)),
     "a missing callable": (
-        {"hostel.toml": 'app = "app:aplication"\n', "app.py": HELLO}, 2, ("application",)),
+        {"hostel.toml": 'app = "app:aplication"\n', "app.py": HELLO}, 4,
+        ("Did you mean", "application")),
     "an import error": (
         {"app.py": "import json\nimport nothing_of_that_name\n" + HELLO}, 4,
         ("nothing_of_that_name", "app.py", "requirements.txt")),

@@ -28,6 +28,22 @@ NO_HEADER = """  × Failed to build `mysqlclient==2.2.4`
 NO_COMPILER = """  × Failed to build `uwsgi==2.0`
       error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory
 """
+NO_LIBRARY = """   Building mysqlclient==2.2.4
+error: Failed to build `mysqlclient==2.2.4`
+  cause: The build backend returned an error
+         Command 'pkg-config --exists mysqlclient' returned non-zero exit status 1.
+
+hint: Build failures usually indicate a problem with the package
+"""
+NO_NAME = """error: The build backend returned an error
+  cause: Call to `backend.build_wheel` failed (exit status: 1)
+"""
+OFFLINE = """error: No solution found when resolving dependencies
+  cause: Because flask was not found in the cache and you require flask==3, we can conclude that \
+your requirements are unsatisfiable.
+
+hint: Packages were unavailable because the network was disabled.
+"""
 BROKEN_LINE = """error: Couldn't parse requirement in `requirements.txt` at position 0
   Caused by: no such comparison operator "=", must be one of ~= == != <= >= < > ===
 """
@@ -41,6 +57,9 @@ BROKEN_LINE = """error: Couldn't parse requirement in `requirements.txt` at posi
         (NO_NETWORK, "cannot be reached", "proxy"),
         (NO_HEADER, "mysqlclient==2.2.4 cannot be built", "mysql.h"),
         (NO_COMPILER, "uwsgi==2.0 cannot be built", "build-essential"),
+        (NO_LIBRARY, "mysqlclient==2.2.4 cannot be built", "-dev"),
+        (NO_NAME, "a package cannot be built", ""),
+        (OFFLINE, "cannot be reached", "network"),
         (BROKEN_LINE, "Couldn't parse requirement in `requirements.txt`", ""),
         ("", "uv failed", ""),
     ],
@@ -68,3 +87,4 @@ def test_uv_keeps_the_index_and_the_proxy_of_its_caller_and_loses_what_would_mis
 def test_short_leaves_out_what_says_nothing() -> None:
     said = "Using Python 3.11\nResolved 3 packages\n\nerror: no\n"
     assert short(said) == ["error: no"]
+    assert short(NO_LIBRARY)[-1].strip().startswith("Command")

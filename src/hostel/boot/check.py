@@ -46,7 +46,8 @@ GONE_SYNTAX = re.compile(
 )
 GONE_MESSAGES = re.compile(
     r"Missing parentheses in call to|multiple exception types must be parenthesized|"
-    r"leading zeros in decimal integer|has no attribute '(?:iteritems|itervalues|has_key)'"
+    r"leading zeros in decimal integer|has no attribute '(?:iteritems|itervalues|has_key)'|"
+    r"for >>: 'builtin_function_or_method'"
 )
 FACTORY_NAME = re.compile(r"(create|make|get|build)_|factory")
 
@@ -163,7 +164,7 @@ def classify(error: BaseException) -> str:
         return "python2" if old else "syntax-error"
     if isinstance(error, NameError) and error.name in GONE_NAMES:
         return "python2"
-    if isinstance(error, AttributeError) and GONE_MESSAGES.search(str(error)):
+    if isinstance(error, (AttributeError, TypeError)) and GONE_MESSAGES.search(str(error)):
         return "python2"
     if isinstance(error, ModuleNotFoundError):
         return "python2" if error.name in GONE_MODULES else "no-module"

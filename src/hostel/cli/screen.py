@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 
 import click
@@ -24,6 +26,11 @@ def error(problem: HostelError) -> None:
 def note(text: str) -> None:
     """Something worth knowing that is no error."""
     click.echo(click.style("note", fg="yellow") + f": {text}", err=True)
+
+
+def colored() -> bool:
+    """Whether stdout takes colours: a terminal, and nobody said NO_COLOR."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 class Steps:

