@@ -14,7 +14,7 @@ from bench import report
 from bench.contests import CONTESTS
 from bench.load import Effort
 from bench.ours import GUESTBOOK, ROOT
-from bench.processes import Failed, run
+from bench.processes import Failed, others_busy, run
 from bench.rivals import Place
 from hostel.platforms.private import machine_here
 
@@ -28,19 +28,23 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="hostel-bench-"))
     work.chmod(0o755)
     results: list[report.Result] = []
-    failed = False
+    failed, busy = False, 0.0
     try:
         place = _place(work)
         text = report.machine(place.venv)
         effort = Effort(options.rounds, options.seconds)
         for name in options.only or CONTESTS:
             print(f"{name} ...", file=sys.stderr, flush=True)
+            busy = max(busy, others_busy())
             try:
                 results += CONTESTS[name](place, effort)
             except Failed as error:
                 failed = True
                 print(f"{name} could not be measured: {error}", file=sys.stderr)
-        text += f" {effort.rounds} rounds of {effort.seconds} s.\n\n{report.tables(results)}"
+        text += (
+            f" {effort.rounds} rounds of {effort.seconds} s. Before the contests other programs"
+            f" took up to {busy:.0f} % of the processors.\n\n{report.tables(results)}"
+        )
         print(text)
         if options.write and not failed:
             report.write(ROOT / "bench" / "README.md", text)

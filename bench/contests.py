@@ -10,13 +10,14 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from bench import rivals
-from bench.load import Effort, in_turns
+from bench.load import Effort, Samples, in_turns
 from bench.ours import GUESTBOOK, HELLO, HOSTEL, OurSite
 from bench.processes import ANY_CERTIFICATE, Failed, memory, run
 from bench.report import Duel, Figure, Result
 from bench.rivals import Place
 
 ENTRIES = 50
+CROWD = 100
 MEGABYTE = 1_000_000
 
 
@@ -36,9 +37,14 @@ def hello(place: Place, effort: Effort) -> list[Result]:
             ),
             "nginx + uWSGI 2x4": enter(rivals.nginx_uwsgi(place, "hello", script)),
         }
-        rates = in_turns(urls, effort)
+        samples = in_turns(urls, effort)
+        crowd = in_turns(urls, effort, CROWD)
     targets = {"nginx + gunicorn 2x4": 1.6, "mod_wsgi-express": 2.2, "nginx + uWSGI 2x4": 0.9}
-    return _duels("hello world", rates, targets)
+    nothing = dict.fromkeys(targets)
+    return [
+        *_duels("hello world", samples, targets),
+        *_duels(f"hello world, {CROWD} connections", crowd, nothing),
+    ]
 
 
 def guestbook(place: Place, effort: Effort) -> list[Result]:
@@ -54,8 +60,8 @@ def guestbook(place: Place, effort: Effort) -> list[Result]:
             place, "guestbook", "guestbook:app", ours.folder, ours.environment
         )
         urls = {"Hostel": url, "nginx + gunicorn 2x4": stack.enter_context(rival)}
-        rates = in_turns(urls, effort)
-    return _duels("guestbook, list page", rates, {"nginx + gunicorn 2x4": 1.1})
+        samples = in_turns(urls, effort)
+    return _duels("guestbook, list page", samples, {"nginx + gunicorn 2x4": 1.1})
 
 
 def static(place: Place, effort: Effort) -> list[Result]:
@@ -71,8 +77,8 @@ def static(place: Place, effort: Effort) -> list[Result]:
             "Hostel": stack.enter_context(ours.serving()) + "static/big.bin",
             "nginx": stack.enter_context(rivals.nginx(place, "static", location)) + "big.bin",
         }
-        rates = in_turns(urls, effort)
-    return _duels("1 MB static file", rates, {"nginx": 0.9})
+        samples = in_turns(urls, effort)
+    return _duels("1 MB static file", samples, {"nginx": 0.9})
 
 
 def start(place: Place, effort: Effort) -> list[Result]:
@@ -143,11 +149,9 @@ def _seconds(step: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _duels(
-    contest: str, rates: Mapping[str, list[float]], targets: Mapping[str, float]
-) -> list[Result]:
+def _duels(contest: str, samples: Samples, targets: Mapping[str, float | None]) -> list[Result]:
     return [
-        Duel(contest, rival, rates["Hostel"], rates[rival], target)
+        Duel(contest, rival, samples["Hostel"], samples[rival], target)
         for rival, target in targets.items()
     ]
 

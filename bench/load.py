@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from bench.processes import Failed, run
 
-THREADS, CONNECTIONS = 2, 32
+THREADS = 2
+MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
 @dataclass(frozen=True)
@@ -19,26 +20,39 @@ class Effort:
     seconds: int
 
 
-def requests_per_second(url: str, seconds: int) -> float:
-    """What a server answers under load. Raises Failed if any answer was not a good one."""
-    command = ["wrk", f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{seconds}s", url]
-    text = run(command, seconds + 30)
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    lost = re.search(r"Socket errors: (.+)", text)
+@dataclass(frozen=True)
+class Sample:
+    """One run of wrk: requests/s, the 99th percentile in ms, and requests without an answer."""
+
+    rate: float
+    slow: float
+    lost: int
+
+
+Samples = dict[str, list[Sample]]
+
+
+def load(url: str, connections: int, seconds: int) -> Sample:
+    """What a server answers under load. Raises Failed for a refused connection or a bad status."""
+    flags = [f"-t{THREADS}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "5s"]
+    text = run(["wrk", *flags, url], seconds + 30)
     rate = re.search(r"Requests/sec: +([\d.]+)", text)
-    if bad or rate is None or (lost and re.search(r"(connect|write|timeout) [1-9]", lost[1])):
+    slow = re.search(r"99% +([\d.]+)([a-z]+)", text)
+    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    refused, *lost = map(int, errors.groups()) if errors else (0,)
+    if rate is None or slow is None or refused or "Non-2xx" in text:
         raise Failed(f"{url} did not answer every request well:\n{text}")
-    return float(rate[1])
+    return Sample(float(rate[1]), float(slow[1]) * MILLISECONDS[slow[2]], sum(lost))
 
 
-def in_turns(urls: Mapping[str, str], effort: Effort) -> dict[str, list[float]]:
-    """Requests/s of each server in each round; the order moves on by one from round to round."""
-    rates: dict[str, list[float]] = {name: [] for name in urls}
+def in_turns(urls: Mapping[str, str], effort: Effort, connections: int = 32) -> Samples:
+    """Every server in each round; the order moves on by one from round to round."""
+    samples: Samples = {name: [] for name in urls}
     names = list(urls)
     for name in names:
-        requests_per_second(urls[name], 1)  # warm
+        load(urls[name], connections, 1)  # warm
     for turn in range(effort.rounds):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
-            rates[name].append(requests_per_second(urls[name], effort.seconds))
-    return rates
+            samples[name].append(load(urls[name], connections, effort.seconds))
+    return samples

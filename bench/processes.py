@@ -111,6 +111,11 @@ def trouble(url: str) -> str:
         return str(error)
 
 
+def others_busy() -> float:
+    """How much of the processors other programs take, in percent; takes two seconds."""
+    return psutil.cpu_percent(interval=2)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

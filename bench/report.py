@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from bench.load import Sample
 from bench.processes import Failed, run
 
 BEGIN, END = "<!-- measured: script/bench --write -->", "<!-- end -->"
@@ -17,12 +18,12 @@ BEGIN, END = "<!-- measured: script/bench --write -->", "<!-- end -->"
 
 @dataclass(frozen=True)
 class Duel:
-    """Requests/s of Hostel and of another server, by round; `target` is the wanted ratio."""
+    """Hostel and another server under load, by round; `target` is the wanted ratio."""
 
     contest: str
     rival: str
-    ours: Sequence[float]
-    theirs: Sequence[float]
+    ours: Sequence[Sample]
+    theirs: Sequence[Sample]
     target: float | None = None
 
 
@@ -44,8 +45,8 @@ def tables(results: Sequence[Result]) -> str:
     figures = [one for one in results if isinstance(one, Figure)]
     lines: list[str] = []
     if duels:
-        lines += ["| | beside | Hostel, requests/s | the other | ratio (min-max) | target | |"]
-        lines += ["|---|---|--:|--:|--:|--:|---|", *map(_duel, duels), ""]
+        lines += ["| | beside | requests/s | ratio (min-max) | target | | p99, ms | lost |"]
+        lines += ["|---|---|--:|--:|--:|---|--:|--:|", *map(_duel, duels), ""]
     if figures:
         lines += ["| | median (min-max) | target | |"]
         lines += ["|---|--:|--:|---|", *map(_figure, figures), ""]
@@ -53,13 +54,18 @@ def tables(results: Sequence[Result]) -> str:
 
 
 def _duel(duel: Duel) -> str:
-    ratios = [one / other for one, other in zip(duel.ours, duel.theirs, strict=True)]
+    both = (duel.ours, duel.theirs)
+    ratios = [one.rate / other.rate for one, other in zip(*both, strict=True)]
     wanted, met = "", ""
     if duel.target is not None:
         wanted, met = f"{duel.target:.1f}", _verdict(median(ratios) >= duel.target)
     span = f"**{median(ratios):.2f}** ({min(ratios):.2f}-{max(ratios):.2f})"
-    rates = f"{median(duel.ours):,.0f} | {median(duel.theirs):,.0f}"
-    return f"| {duel.contest} | {duel.rival} | {rates} | {span} | {wanted} | {met} |"
+    rates = " : ".join(f"{median(one.rate for one in side):,.0f}" for side in both)
+    slow = " : ".join(f"{median(one.slow for one in side):.0f}" for side in both)
+    lost = " : ".join(f"{sum(one.lost for one in side):,}" for side in both)
+    return (
+        f"| {duel.contest} | {duel.rival} | {rates} | {span} | {wanted} | {met} | {slow} | {lost} |"
+    )
 
 
 def _figure(figure: Figure) -> str:

@@ -5,6 +5,7 @@ Finds and inspects; installs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -87,7 +88,7 @@ def choose(wanted: str | None, root: Path, machine: Machine) -> Interpreter:
     seen: set[Path] = set()
     for candidate in _candidates(machine):
         path = candidate.resolve()
-        if path in seen or not path.exists():
+        if path in seen or not os.access(path, os.X_OK):
             continue
         seen.add(path)
         result = _examine(candidate, wish, machine)
@@ -151,7 +152,8 @@ def _candidates(machine: Machine) -> Iterator[Path]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     for installs in (SHARED_INSTALLS, pyenv):
         for minor in minors:
-            yield from sorted(installs.glob(f"*/bin/python3.{minor}"), reverse=True)
+            with contextlib.suppress(PermissionError):
+                yield from sorted(installs.glob(f"*/bin/python3.{minor}"), reverse=True)
     arguments = ["python", "list", "--only-installed", "--output-format", "json"]
     ran = uvtool.run(machine, arguments, cwd=Path("/"), timeout=60)
     if ran.ok:
@@ -178,8 +180,6 @@ def _examine(candidate: Path, wish: Wish, machine: Machine) -> Interpreter | Ref
         closed = machine.first_closed(needed.resolve(), machine.runner)
         if closed is not None:
             return Refused(path, version, f"{machine.runner.name} cannot read {closed}", "access")
-    if not os.access(path, os.X_OK):
-        return Refused(path, version, "is not executable", "access")
     if not facts["include_ok"]:
         return Refused(path, version, "has no Python.h", "headers")
     if not facts["shared"]:

@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -94,12 +93,14 @@ def _make(venv: Path, root: Path, needs: Needs, interpreter: Interpreter, machin
     elif needs.kind == "project":
         ran = uvtool.run(machine, [*install, *own], cwd=root)
     else:
-        with tempfile.TemporaryDirectory(prefix="hostel-") as folder:
-            listed = Path(folder, "requirements.txt")
-            listed.write_text(needs.text, encoding="utf-8")
-            more = own if needs.itself and needs.project else []
-            ran = uvtool.run(machine, [*install, "-r", str(listed), *more], cwd=root)
-            ran = replace(ran, err=ran.err.replace(str(listed), needs.file))
+        # In the venv, where a killed run leaves no litter; for us alone, since it may name an
+        # index with a password.
+        listed = venv / "requirements.txt"
+        machine.write(listed, needs.text.encode(), 0o600)
+        more = own if needs.itself and needs.project else []
+        ran = uvtool.run(machine, [*install, "-r", str(listed), *more], cwd=root)
+        ran = replace(ran, err=ran.err.replace(str(listed), needs.file))
+        machine.remove(listed)
     if not ran.ok:
         raise uvtool.failure(doing, ran, remedy)
 

@@ -29,7 +29,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-ACCOUNT = "hostel-tester"
+ACCOUNT = f"hostel-t{os.getpid()}"
 
 
 def cannot(why: str) -> None:
@@ -276,7 +276,9 @@ def person(request: pytest.FixtureRequest) -> Person:
     return found
 
 
-_ports = iter(range(21080, 31000, 2))
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return int(door.getsockname()[1])
 
 
 def place(person: Person, source: Path | None, name: str = "site") -> Hosted:
@@ -287,13 +289,12 @@ def place(person: Person, source: Path | None, name: str = "site") -> Hosted:
     else:
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns(".hostel", "__pycache__"))
     person.owns(folder.parent)
-    port = next(_ports)
     state = folder / ".hostel"
     if person.uid == 0:  # /root is closed to the runner; a given state must not be
         state = Path(tempfile.mkdtemp(prefix="hostel-state-", dir="/tmp"))
         state.chmod(0o755)
         state = state / "state"
-    return Hosted(person, folder, state, port, port + 1)
+    return Hosted(person, folder, state, free_port(), free_port())
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, GeneratorType, ModuleType
 from typing import Any
 
 USUAL_NAMES = ("application", "app")
@@ -189,10 +189,36 @@ def _origin(module: ModuleType) -> str:
     return f"{module.__name__} ({file})" if file else f"{module.__name__}, a folder of no code,"
 
 
+def traced(app: Any) -> Any:
+    """The same app, whose exceptions reach the log with their traceback.
+
+    mod_wsgi 6.1 prints what hangs on the exception itself, and before Python 3.12 a traceback is
+    hung there only where the exception is caught.
+    """
+    if sys.version_info >= (3, 12):
+        return app
+
+    def application(environ: Any, start_response: Any) -> Any:
+        try:
+            answer = app(environ, start_response)
+        except BaseException:
+            raise
+        return _streamed(answer) if isinstance(answer, GeneratorType) else answer
+
+    return application
+
+
+def _streamed(answer: Any) -> Any:
+    try:
+        yield from answer
+    except BaseException:
+        raise
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
 # mod_wsgi runs this file under a name of its own; everyone else imports it.
 if __name__.startswith("_mod_wsgi_"):
-    application = start(Path(__file__).with_name("boot.json"))
+    application = traced(start(Path(__file__).with_name("boot.json")))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import queue
+import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ Examples:
 """
 
 PORT = click.IntRange(1, 65535)
+Changes = queue.Queue[set[Path]]
 
 
 @click.command(epilog=EPILOG)
@@ -59,18 +61,20 @@ def up(
 
     machine = private.machine_here()
     project = projects.open_project(target, state, machine)
-    steps = screen.Steps()
     for text in project.notes:
         screen.note(text)
     private.prepare(project.layout.state, project.root, machine)
-    with projects.locked(project.layout):
-        if verbs.mend(project.layout, machine):
-            screen.note("an earlier run was cut short; what it had begun was undone")
-        stage = set_stage(project, http, https)
-        running, note = verbs.converge(stage, steps)
-    _announce(project, running, note, stays=not detach)
-    if not detach:
-        _stay(stage, target, state, reload)
+    changed: Changes = queue.Queue()
+    # Watched from before it is built, so that no change falls between.
+    with _background(_watch, project, changed) if reload else nullcontext():
+        with projects.locked(project.layout):
+            if verbs.mend(project.layout, machine):
+                screen.note("an earlier run was cut short; what it had begun was undone")
+            stage = set_stage(project, http, https)
+            running, note = verbs.converge(stage, screen.Steps())
+        _announce(project, running, note, stays=not detach)
+        if not detach:
+            _stay(stage, target, state, changed)
 
 
 def _announce(project: Project, running: Running, note: str, stays: bool) -> None:
@@ -104,32 +108,32 @@ def _trusted(project: Project) -> bool:
     return authority is not None and not trust.wanting(authority, project.machine)
 
 
-def _stay(stage: Stage, target: str, state: Path | None, reload: bool) -> None:
+def _stay(stage: Stage, target: str, state: Path | None, changed: Changes) -> None:
     """Show the log and take up changes until Ctrl-C, SIGTERM, or the end of httpd."""
     from hostel import project as projects
     from hostel import up as verbs
 
     project = stage.project
-    ends = threading.Event()
-    changed: queue.Queue[set[Path]] = queue.Queue()
-    try:
-        with _background(ends, _show_log, project, ends):
-            watcher = (_watch, project, changed, ends) if reload else (ends.wait,)
-            with _background(ends, *watcher):
-                while projects.instance_of(project.layout, project.machine):
-                    with suppress(queue.Empty):
-                        paths = changed.get(timeout=0.3)
-                        _take_up(stage, target, state, paths)
-        gone = projects.running(project.layout, project.machine)
-        if gone is None:
-            click.echo("stopped by `hostel down`", err=True)
-            return
-        raise HostelError("serving", "httpd has ended", f"Its last lines: {project.layout.log}")
-    except KeyboardInterrupt:
-        click.echo("\nstopping; requests in flight are finished first", err=True)
-    finally:
-        ends.set()
-        verbs.take_down(project.layout, project.machine)
+    with _background(_show_log, project):
+        try:
+            while projects.instance_of(project.layout, project.machine):
+                with suppress(queue.Empty):
+                    _take_up(stage, target, state, changed.get(timeout=0.3))
+            if projects.running(project.layout, project.machine) is None:
+                click.echo("stopped by `hostel down`", err=True)
+                return
+            raise HostelError("serving", "httpd has ended", f"Its last lines: {project.layout.log}")
+        except KeyboardInterrupt:
+            click.echo("\nstopping; requests in flight are finished first", err=True)
+        finally:
+            _deaf_to_signals()
+            verbs.take_down(project.layout, project.machine)
+
+
+def _deaf_to_signals() -> None:
+    """From here on all is stopped in order; a second Ctrl-C must not leave half of it running."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _take_up(stage: Stage, target: str, state: Path | None, paths: set[Path]) -> None:
@@ -152,7 +156,7 @@ def _take_up(stage: Stage, target: str, state: Path | None, paths: set[Path]) ->
         click.echo(click.style("  the old code serves on", fg="yellow"), err=True)
 
 
-def _show_log(project: Project, ends: threading.Event) -> None:
+def _show_log(ends: threading.Event, project: Project) -> None:
     from hostel.logs import formatted
     from hostel.tail import follow
 
@@ -163,7 +167,7 @@ def _show_log(project: Project, ends: threading.Event) -> None:
             click.echo(layout.in_project(text))
 
 
-def _watch(project: Project, changed: queue.Queue[set[Path]], ends: threading.Event) -> None:
+def _watch(ends: threading.Event, project: Project, changed: Changes) -> None:
     from hostel.watch import changes
 
     for paths in changes(project.root, project.layout.state, ends):
@@ -171,12 +175,13 @@ def _watch(project: Project, changed: queue.Queue[set[Path]], ends: threading.Ev
 
 
 @contextmanager
-def _background(ends: threading.Event, work: object, *args: object) -> Iterator[None]:
-    assert callable(work)
-    thread = threading.Thread(target=work, args=args, daemon=True)
+def _background(work: Callable[..., None], *args: object) -> Iterator[None]:
+    """Have a thread at work, until the end of the block; what it still has to say, it says."""
+    ends = threading.Event()
+    thread = threading.Thread(target=work, args=(ends, *args), daemon=True)
     thread.start()
     try:
         yield
     finally:
         ends.set()
-        thread.join(timeout=2)
+        thread.join(timeout=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -83,19 +84,19 @@ def test_a_virtual_environment_stands_for_the_python_it_was_made_from(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs sites as somebody else")
 def test_a_python_in_a_closed_folder_is_refused_by_that_folder_s_name(
-    machine: Machine, place: Path, python: Interpreter, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "closed").mkdir(mode=0o700)
     script = place / "closed" / "python3"
-    script.write_text(f'#!/bin/sh\nexec {python.path} "$@"\n')
+    facts = {"executable": str(script), "version": "3.13.99", "final": True, "stdlib": "/usr"}
+    script.write_text(f"#!/bin/sh\necho '{json.dumps({**facts, 'library': ''})}'\n")
     script.chmod(0o755)
-    facts = f'{{"executable": "{script}", "version": "3.11.2", "final": true, "stdlib": "/usr"}}'
-    script.write_text(f"#!/bin/sh\necho '{facts[:-1]}, \"library\": \"\"}}'\n")
     monkeypatch.setattr(interpreter, "SYSTEM_FOLDERS", (str(place / "closed"),))
-    monkeypatch.setattr(interpreter, "SHARED_INSTALLS", place / "none")
     with pytest.raises(HostelError) as caught:
-        choose("3.11.2" if python.version != "3.11.2" else "==3.11.2,!=3.11.2", place, machine)
-    assert f"{script} (3.11.2)" in caught.value.detail
+        choose("3.13.99", place, machine)
+    expected = f"{script} (3.13.99): {machine.runner.name} cannot read {place / 'closed'}"
+    assert expected in caught.value.detail
+    assert "UV_PYTHON_INSTALL_DIR" in caught.value.remedy
 
 
 def test_a_program_that_is_no_python_is_passed_by(

@@ -158,7 +158,7 @@ def test_what_is_missing_to_build_is_named(
 ) -> None:
     with pytest.raises(HostelError, match=r"Python\.h"):
         again(tmp_path, httpd, replace(python, include_ok=False))
-    monkeypatch.setattr(modwsgi.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(HostelError, match="no C compiler"):
         again(tmp_path, httpd, python)
 

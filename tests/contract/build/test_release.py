@@ -8,12 +8,13 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hostel import modwsgi, release
+from hostel import modwsgi, release, source
 from hostel.errors import HostelError
 from hostel.httpd_build import Httpd
 from hostel.interpreter import Interpreter
@@ -32,11 +33,11 @@ HTTPD = Httpd(Path("/usr/sbin/httpd"), None, Path("/"), "2.4.0", frozenset(), "1
 def made(place: Path, machine: Machine, python: Interpreter) -> Build:
     """Builds releases of a project, with a module in the cache that stands for a built one."""
     facts = modwsgi._facts(python, HTTPD)
-    name = modwsgi.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    name = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     entry = place / "cache" / "mod_wsgi" / name
     entry.mkdir(parents=True)
     (entry / modwsgi.MODULE).write_bytes(b"module")
-    whole = {**facts, "sha256": modwsgi.sha256(b"module").hexdigest()}
+    whole = {**facts, "sha256": sha256(b"module").hexdigest()}
     (entry / modwsgi.FACTS).write_text(json.dumps(whole))
 
     def run(
@@ -201,14 +202,14 @@ def test_a_project_that_never_rests_is_given_up(
     project: Project, made: Build, monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
     root = project({"app.py": "x = 1\n"})
-    scan = release.source.scan
+    scan = source.scan
 
     def restless(*arguments: Any) -> Any:
         tree = scan(*arguments)
         entries = tuple(replace(one, digest="0" * 64) for one in tree.entries)
         return replace(tree, entries=entries)
 
-    monkeypatch.setattr(release.source, "scan", restless)
+    monkeypatch.setattr(source, "scan", restless)
     with pytest.raises(HostelError, match="keep changing"):
         made(root)
     assert list((place / "state" / "releases").glob("*/")) == []
