@@ -27,7 +27,7 @@ class World:
         self.resources[kind_of(change.key)].enact(change, self.machine)
 
     def one_way(self, change: Change) -> bool:
-        """Whether undo passes it by, such as a migration that has run."""
+        """Whether undo can only forget it, such as a migration that has run."""
         return getattr(self.resources[kind_of(change.key)], "one_way", False)
 
 
@@ -82,9 +82,11 @@ def _step(change: Change, world: World, journal: Journal, begun: list[Change]) -
 
 def _put_back(begun: Sequence[Change], world: World, journal: Journal) -> None:
     for change in undo(begun):
-        if world.one_way(change):
-            continue
         now = world.observe(change.key)
+        if world.one_way(change):
+            # What ran has run; forgotten, it runs again in a world that may have been undone.
+            world.enact(Change(change.key, now, None))
+            continue
         if now != change.after:
             world.enact(Change(change.key, now, change.after))
         elif now is None:

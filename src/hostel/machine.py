@@ -7,6 +7,7 @@ with their final owner and mode.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -126,11 +127,15 @@ class Machine:
         stdin: str = "",
         timeout: float = 600,
     ) -> Ran:
-        """Run a command to its end and return what it said. A missing program is exit code 127."""
+        """Run a command to its end and return what it said. A missing program is exit code 127.
+
+        On Linux it ends with us, even when we are killed: what it left half-done is done again by
+        the next run, which it must not disturb.
+        """
         command = [str(part) for part in argv]
         try:
             done = subprocess.run(
-                command,
+                [*_dies_with_us(), *command],
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
                 input=stdin.encode(),
@@ -202,6 +207,12 @@ class Machine:
             yield
         except OSError as error:
             raise HostelError(doing, error.strerror or str(error), remedy_for(error)) from error
+
+
+@functools.cache
+def _dies_with_us() -> tuple[str, ...]:
+    setpriv = shutil.which("setpriv", path="/usr/bin:/bin")
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
 
 
 def remedy_for(error: OSError) -> str:

@@ -143,7 +143,7 @@ def _wanted(
         code=Code(
             release.id,
             release.code,
-            release.venv,
+            private.plain_path(release.venv, stage.project.layout, stage.project.machine),
             release.module,
             tuple(
                 StaticFolder(prefix, release.code / folder)

@@ -44,7 +44,7 @@ def lines_of(process: subprocess.Popen[str]) -> list[str]:
 
     def read(stream: Iterable[str]) -> None:
         for line in stream:
-            seen.append(line)  # noqa: PERF402 - others look while it grows
+            seen.append(line)
 
     threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
     return seen

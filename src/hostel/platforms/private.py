@@ -176,6 +176,21 @@ def prepare(state: Path, root: Path, machine: Machine) -> None:
         beside.symlink_to(state)
 
 
+def plain_path(path: Path, layout: Layout, machine: Machine) -> Path:
+    """The path, or a link to it in the run folder if it is not plain ASCII.
+
+    mod_wsgi reads the path of a Python home by the locale of httpd, which has none.
+    """
+    if str(path).isascii():
+        return path
+    link = layout.run / f"to-{sha256(os.fsencode(path)).hexdigest()[:10]}"
+    if not link.is_symlink():
+        link.symlink_to(path)
+        if machine.is_root:
+            os.lchown(link, machine.runner.uid, machine.runner.gid)
+    return link
+
+
 def tidy(layout: Layout) -> None:
     """Remove the folders of boot files that are gone; the instance's folder is all Hostel's own."""
     for folder in layout.instance.glob("*/"):

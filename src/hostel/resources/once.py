@@ -1,6 +1,6 @@
 """Things done once for a given input: the check of the app, the release hook.
 
-Undo passes them by: a migration that ran has run. What was done is remembered as the digest of
+Undo only forgets them: a migration that ran has run. What was done is remembered as the digest of
 its input, so that it is done again only when the input is another.
 """
 
