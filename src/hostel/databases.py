@@ -8,7 +8,7 @@ from pathlib import Path
 from hostel import postgres
 from hostel.machine import Machine
 from hostel.plan import Key, State
-from hostel.platforms.private import Layout
+from hostel.platforms.layout import Layout
 from hostel.postgres_conf import digest, settings
 from hostel.project import Project
 from hostel.resources.cluster import ClusterState, cluster_key

@@ -14,7 +14,7 @@ from pathlib import Path
 from hostel.account import Account
 from hostel.instance_conf import Instance, StaticFolder, configuration
 from hostel.plan import Key, State, key
-from hostel.platforms.private import Layout
+from hostel.platforms.layout import Layout
 from hostel.site import Site
 from hostel.site_values import app_parts
 from hostel.states import Done, FileState, InstanceState, file_key

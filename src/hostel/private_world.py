@@ -9,7 +9,7 @@ from hostel.apply import World
 from hostel.journal import Journal
 from hostel.machine import Machine
 from hostel.plan import State
-from hostel.platforms.private import Layout
+from hostel.platforms.layout import Layout
 from hostel.postgres_admin import Admin
 from hostel.resources import Resource
 from hostel.resources.cluster import Clusters, ClusterState

@@ -17,7 +17,7 @@ from hostel import processes
 from hostel.errors import Busy, UsageError
 from hostel.machine import Machine
 from hostel.platforms import private
-from hostel.platforms.private import Layout
+from hostel.platforms.layout import Layout
 from hostel.processes import Identity
 from hostel.site import Site
 

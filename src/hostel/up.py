@@ -18,7 +18,7 @@ from hostel.instance_conf import StaticFolder
 from hostel.machine import Machine
 from hostel.plan import Change, Key, kind_of, name_of, plan
 from hostel.platforms import private
-from hostel.platforms.private import Layout
+from hostel.platforms.layout import Layout
 from hostel.private_world import Action, journal_of, world_of
 from hostel.project import Project, Running
 from hostel.release import Recipe, Release, build, prune

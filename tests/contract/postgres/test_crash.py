@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -77,7 +78,9 @@ def test_a_backend_that_does_not_notice_its_postmasters_death_is_ended(up: Any) 
     backends: list[psutil.Process] = []
 
     def found() -> bool:
-        backends[:] = [p for p in psutil.Process(up.pid()).children() if "DO" in p.cmdline()[0]]
+        with contextlib.suppress(psutil.Error):  # one may end between being listed and looked at
+            children = psutil.Process(up.pid()).children()
+            backends[:] = [child for child in children if "DO" in child.cmdline()[0]]
         return len(backends) == 2
 
     assert wait(found, 10)
