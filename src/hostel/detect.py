@@ -56,13 +56,14 @@ class Guess:
     """The app as the site file would say it, and why: `because` completes "... because".
 
     `static` (URL prefix -> folder) and `build` (arguments of a command) are what the framework
-    needs beside it; empty where that is not plain to see.
+    needs beside it, `keep` the data it writes; empty where that is not plain to see.
     """
 
     app: str
     because: str
     static: Mapping[str, str] = field(default_factory=dict)
     build: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,8 @@ def _django(django: django_project.Django) -> Guess:
     if django.app is None:
         raise _is_asgi(Path(django.because), Binding("application", "asgi", "Django's"), True)
     collect = ("python", django.manage, "collectstatic", "--noinput")
-    return Guess(django.app, django.because, django.static, collect if django.static else ())
+    build = collect if django.static else ()
+    return Guess(django.app, django.because, django.static, build, django.databases)
 
 
 def _is_asgi(file: Path, bound: Binding, django: bool = False) -> UsageError:

@@ -10,7 +10,7 @@ import ast
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +18,7 @@ MOST = 1_000_000
 """Bytes of a source file that is still looked at."""
 
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*[,\]]\s*=?\s*["']([\w.]+)["']""")
+_SQLITE = re.compile(r"""BASE_DIR\s*[/,]\s*["']([\w.-]+\.(?:sqlite3?|db))["']""")
 _WSGI_LINE = re.compile(r"""^WSGI_APPLICATION\s*=\s*["']([\w.]+)["']""", re.M)
 
 
@@ -25,13 +26,14 @@ _WSGI_LINE = re.compile(r"""^WSGI_APPLICATION\s*=\s*["']([\w.]+)["']""", re.M)
 class Django:
     """`app` is None where there is an asgi.py alone; `static` maps URL prefix to folder.
 
-    `manage` is the path of manage.py in the project.
+    `manage` is the path of manage.py in the project, `databases` those of its SQLite files.
     """
 
     app: str | None
     because: str
     manage: str
     static: Mapping[str, str] = field(default_factory=dict)
+    databases: tuple[str, ...] = ()
 
 
 def look(root: Path, base: Path) -> Django | None:
@@ -43,19 +45,26 @@ def look(root: Path, base: Path) -> Django | None:
     script = str((base / "manage.py").relative_to(root))
     settings = [*_settings_files(base, match[1])] if match else []
     static = _static(root, settings)
+    databases = _databases(root, base, settings)
     for file in settings:
         declared = _WSGI_LINE.search(text_of(file))
         if declared and "." in declared[1]:
             module, _, name = declared[1].rpartition(".")
             because = f"{file.relative_to(root)} says WSGI_APPLICATION = {declared[1]!r}"
-            return Django(f"{module}:{name}", because, script, static)
+            return Django(f"{module}:{name}", because, script, static, databases)
     for file in _named(base, match[1] if match else "", "wsgi.py"):
         module = ".".join(file.relative_to(base).with_suffix("").parts)
         because = f"{file.relative_to(root)} is Django's"
-        return Django(f"{module}:application", because, script, static)
+        return Django(f"{module}:application", because, script, static, databases)
     for file in _named(base, match[1] if match else "", "asgi.py"):
         return Django(None, str(file.relative_to(root)), script)
     return None
+
+
+def _databases(root: Path, base: Path, settings: Sequence[Path]) -> tuple[str, ...]:
+    """SQLite files that the settings put beside manage.py, as startproject writes them."""
+    names = [name for file in settings for name in _SQLITE.findall(text_of(file))]
+    return tuple(dict.fromkeys(str((base / name).relative_to(root)) for name in names))
 
 
 def text_of(path: Path) -> str:

@@ -132,6 +132,12 @@ def _filled(guess: detect.Guess, said: Mapping[str, Any]) -> tuple[dict[str, Any
                 f"Static files: {prefix} is served from {folder}, filled by "
                 f"`{' '.join(guess.build)}`. Say otherwise with [static] or [hooks]."
             )
+    if guess.keep and "keep" not in said:
+        values["keep"] = list(guess.keep)
+        notes.append(
+            f"{', '.join(guess.keep)} stays in the project, since it is data. "
+            "Say otherwise with keep in hostel.toml."
+        )
     return values, tuple(notes)
 
 

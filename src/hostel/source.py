@@ -24,10 +24,10 @@ FORMAT = 1
 NAMES_LEFT_OUT = (
     *(".git", ".hg", ".svn", ".hostel", ".venv", "node_modules", "__pycache__", "*.pyc"),
     *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox", ".idea", ".vscode"),
-    *(".env", ".env.*", "*.swp", ".DS_Store", "hostel.toml"),
+    *(".env", ".env.*", "*.swp", ".DS_Store", "hostel.toml", "*.log", "*.pid", "nohup.out"),
 )
-"""Names that are no part of a release, wherever they lie: caches, editors' files, and what holds
-secrets. A folder with a pyvenv.cfg is left out under any name."""
+"""Names that are no part of a release, wherever they lie: caches, editors' files, logs, and what
+holds secrets. A folder with a pyvenv.cfg is left out under any name."""
 
 LEFT_OUT = re.compile("|".join(translate(name) for name in NAMES_LEFT_OUT))
 COMPANIONS = ("-wal", "-shm", "-journal")

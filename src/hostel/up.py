@@ -83,8 +83,12 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
         private.tidy(project.layout)
     running = _running(stage, release, wanted, database)
     projects.record(running, project.layout, machine)
-    prune(project.layout.releases, project.layout.venvs, release, machine)
-    return running, notes[0]
+    written = prune(project.layout.releases, project.layout.venvs, release, machine)
+    if written:
+        notes.append(
+            f"the app wrote {written[0]}, which belongs to one release only: name it under keep"
+        )
+    return running, "; ".join(filter(None, notes))
 
 
 def take_down(layout: Layout, machine: Machine) -> bool:

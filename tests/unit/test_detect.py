@@ -186,6 +186,15 @@ def test_django_says_itself_which_app_it_is(tmp_path: Path) -> None:
     assert found(tmp_path, files).app == "web.wsgi:serve"
 
 
+def test_djangos_sqlite_file_is_data_that_stays_in_the_project(tmp_path: Path) -> None:
+    files = {
+        "manage.py": MANAGE,
+        "shop/settings.py": 'WSGI_APPLICATION = "shop.wsgi.application"\n'
+        'DATABASES = {"default": {"NAME": BASE_DIR / "db.sqlite3"}}\n',
+    }
+    assert found(tmp_path, files).keep == ("db.sqlite3",)
+
+
 def test_django_settings_in_a_package_are_read_with_their_base(tmp_path: Path) -> None:
     files = {
         "manage.py": MANAGE.replace("shop.settings", "shop.settings.production"),
