@@ -63,7 +63,10 @@ def recover(world: World, journal: Journal) -> Sequence[Change]:
 
 
 def _step(change: Change, world: World, journal: Journal, begun: list[Change]) -> None:
-    if world.observe(change.key) != change.before:
+    now = world.observe(change.key)
+    if now == change.after:
+        return  # Somebody was here first, or it was seen wrongly while a server was down.
+    if now != change.before:
         raise HostelError(
             f"changing {change.key}",
             "it was changed by something else meanwhile",

@@ -1,7 +1,8 @@
 """What a run has begun, on disk before it is done, so that a killed run can be undone.
 
-One line of JSON for each step, fsynced. Secrets are not written: a secret file is never
-overwritten (see `resources.file`), so undoing one means removing it.
+One line of JSON for each step, fsynced. Secrets are not written: a secret file's name holds a
+digest of its content (see `resources.file`), so undoing one means removing it, or settling its
+mode and owner.
 """
 
 from __future__ import annotations
@@ -26,11 +27,17 @@ class Journal:
         self.kinds = kinds
 
     def begun(self, change: Change) -> None:
-        """Record a change before it is made."""
+        """Record a change before it is made.
+
+        What was observed does not say that it is secret, what is wanted does. A removal comes
+        after all is verified and is never undone, so it needs no content.
+        """
+        after = change.after
+        known = after is not None and not getattr(after, "secret", False)
         entry = {
             "key": change.key,
-            "before": encode(change.before),
-            "after": encode(change.after, content=False),
+            "before": encode(change.before, content=known),
+            "after": encode(after, content=False),
         }
         self._append({"begun": entry})
 

@@ -22,6 +22,9 @@ from typing import Any
 from hostel.account import Account
 from hostel.errors import HostelError
 
+HALF_WRITTEN = ".hostel-"
+"""How the name of a file begins until it is whole; what has it after a run was left by a kill."""
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -70,7 +73,7 @@ class Machine:
     def write(self, path: Path, data: bytes, mode: int, owner: Account | None = None) -> None:
         """Put `data` at `path`, whole or not at all, never readable beyond `mode`."""
         with self._explained(f"writing {path}"):
-            handle, name = tempfile.mkstemp(prefix=".hostel-", dir=path.parent)
+            handle, name = tempfile.mkstemp(prefix=HALF_WRITTEN, dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)

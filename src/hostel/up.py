@@ -104,6 +104,8 @@ def take_down(layout: Layout, machine: Machine) -> bool:
             world.enact(change)
         machine.remove(layout.site_record)
         private.tidy(layout)
+        if not layout.run.is_relative_to(layout.state):
+            machine.remove(layout.run)
         return bool(steps)
 
 

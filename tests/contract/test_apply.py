@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
-import json
 import os
 import stat
 import sys
@@ -22,8 +22,9 @@ from hostel.apply import World, apply, recover
 from hostel.errors import HostelError, RolledBack
 from hostel.journal import Journal
 from hostel.machine import Machine
-from hostel.plan import Change, Key, Plan, State, key, name_of, plan
-from hostel.platforms.private import machine_here
+from hostel.plan import Change, Key, Plan, State, key, plan
+from hostel.platforms.layout import Layout
+from hostel.platforms.private import machine_here, tidy
 from hostel.resources import Resource
 from hostel.resources.file import Files
 from hostel.resources.once import Once
@@ -78,15 +79,16 @@ class Scene:
 
     def __init__(self, root: Path) -> None:
         self.root, self.machine = root, machine_here()
-        self.files = root / "files"
-        self.record, self.conf = root / "record", self.files / "conf"
-        self.journal = Journal(root / "journal", KINDS)
-        self.files.mkdir()
+        self.layout = Layout(root, root / "run")
+        self.files, self.conf = self.layout.instance, self.layout.conf
+        self.journal = Journal(self.layout.journal, KINDS)
+        for folder in (self.files, self.layout.done):
+            folder.mkdir()
 
     def world(self, wrap: Callable[[Resource], Resource] = lambda inner: inner) -> World:
         kinds: dict[str, Resource] = {
             "file": wrap(Files()),
-            "server": wrap(Readers(self.conf, self.record)),
+            "server": wrap(Readers(self.conf, self.layout.record)),
         }
         return World(kinds, self.machine)
 
@@ -96,7 +98,7 @@ class Scene:
         read = sorted(name for name in contents if not name.startswith("un"))
         conf = "".join(f"{name}\n" for name in read)
         owner, states = self.machine.runner, dict[Key, State]()
-        for name, text in {**contents, "conf": conf}.items():
+        for name, text in {**contents, self.conf.name: conf}.items():
             mode = 0o400 if name.startswith("secret") else 0o444
             states[file_key(self.files / name)] = FileState.of(
                 text.encode(), mode=mode, owner=owner, secret=name.startswith("secret")
@@ -121,6 +123,17 @@ class Scene:
         verify: Callable[[], None] = lambda: None,
     ) -> None:
         apply(self.planned(contents), self.world(wrap), self.journal, verify, lambda change: None)
+        tidy(self.layout)
+
+    def mend(self) -> int:
+        """What a new process does first."""
+        undone = recover(self.world(), self.journal)
+        tidy(self.layout)
+        return len(undone)
+
+    @property
+    def was_verified(self) -> bool:
+        return b"verified" in (self.machine.read(self.journal.path) or b"")
 
     def seen(self) -> dict[str, tuple[bytes, int, int]]:
         """Every file with mode and owner, whatever it is; only folders do not count."""
@@ -153,7 +166,10 @@ UPDATE: tuple[Contents, Contents] = (
     {"a": "1", "b": "old", "secret-1": "s", "unread": "x"},
     {"a": "2", "b": "old", "deep/er/c": "new", "secret-2": "t", "unread": "y"},
 )
-REMOVAL: tuple[Contents, Contents] = ({"a": "1", "secret-1": "s", "un1": "x", "un2": "y"}, {"a": "1"})
+REMOVAL: tuple[Contents, Contents] = (
+    {"a": "1", "secret-1": "s", "un1": "x", "un2": "y"},
+    {"a": "1"},
+)
 ALL_GONE: tuple[Contents, Contents] = ({"a": "1", "secret-1": "s"}, {})
 WORLDS = pytest.mark.parametrize(
     ("before", "after"),
@@ -260,7 +276,7 @@ def test_nothing_is_removed_before_the_new_world_is_verified() -> None:
             assert old <= set(it.seen())
 
         it.go(after, verify=look)
-        assert "files/secret-1" not in it.seen()
+        assert "instance/secret-1" not in it.seen()
 
 
 @pytest.mark.parametrize(("before", "after"), [UPDATE, REMOVAL], ids=["update", "removal"])
@@ -272,7 +288,7 @@ def test_a_removal_that_fails_keeps_the_new_world_and_the_next_run_ends_it(
         for at in range(2 * len(steps.removals)):
             with contextlib.suppress(Boom):
                 it.go(after, failing(len(it.planned(after).changes) + at / 2, Boom("x", "y")))
-            assert not recover(it.world(), it.journal), "what was verified is not undone"
+            assert not it.mend(), "what was verified is not undone"
             assert not it.planned(after).changes
         it.go(after)
         assert not it.planned(after)
@@ -288,7 +304,7 @@ def test_an_undo_that_fails_is_ended_by_the_next_run() -> None:
                 it.go(after, failing(total + at / 2, Boom("undoing", "no luck")), refuse)
             if at == 2 * total - 1:
                 break
-            assert recover(it.world(), it.journal)
+            assert it.mend()
             assert it.seen() == former
 
 
@@ -310,7 +326,7 @@ def test_a_step_that_only_seems_done_is_a_failure() -> None:
 
     with scene({}) as it:
         world = it.world()
-        world.resources = {**world.resources, "server": Idle(it.conf, it.record)}
+        world.resources = {**world.resources, "server": Idle(it.conf, it.layout.record)}
         with pytest.raises(RolledBack, match="still not as it should be"):
             apply(it.planned({"a": "1"}), world, it.journal, lambda: None, lambda change: None)
         assert it.seen() == {}
@@ -319,8 +335,7 @@ def test_a_step_that_only_seems_done_is_a_failure() -> None:
 def test_what_ran_once_is_forgotten_by_undo_and_runs_again() -> None:
     with scene({"a": "1"}) as it:
         ran: list[str] = []
-        (it.root / "done").mkdir()
-        once = Once(it.root / "done", {"hook": lambda: ran.append("hook")})
+        once = Once(it.layout.done, {"hook": lambda: ran.append("hook")})
         world = it.world()
         world.resources = {**world.resources, "once": once}
         hook = key("once", "hook")
@@ -365,33 +380,159 @@ def killed_at(point: int, work: Callable[[], object]) -> bool:
     return code == KILLED
 
 
+def after_each_kill(before: Contents, work: Callable[[Scene], object]) -> Iterator[Scene]:
+    """A fresh scene for each file operation of `work`, just after a kill at that operation."""
+    for point in itertools.count():
+        with scene(before) as it:
+            if not killed_at(point, lambda: work(it)):
+                assert point > 10, "it touches more files than that"
+                return
+            yield it
+
+
 @WORLDS
 def test_a_killed_run_is_undone_by_the_next_wherever_it_was_killed(
     before: Contents, after: Contents
 ) -> None:
-    """But not if it was verified already: then what is left is done by the next plan."""
-    undone, point = 0, 0
-    while True:
-        with scene(before) as it:
-            former = it.essence()
-            if not killed_at(point, lambda: it.go(after)):  # noqa: B023
-                break
-            verified = b"verified" in (it.machine.read(it.journal.path) or b"")
-            changes = recover(it.world(), it.journal)
-            undone += bool(changes)
-            if verified or not (it.planned(after).changes or before):
-                assert not changes
-            elif it.planned(after).changes:
-                assert it.essence() == former
-            it.go(after)
-            assert not it.planned(after), f"killed at file operation {point}"
-            with scene(after) as fresh:
-                assert it.seen() == fresh.seen()
-        point += 1
-    assert point > 10
-    assert undone > 5 or not Scene_changes(before, after)
-
-
-def Scene_changes(before: Contents, after: Contents) -> bool:  # noqa: N802
+    """Only what was verified already is kept; then what is left to remove goes by the next plan."""
     with scene(before) as it:
-        return bool(it.planned(after).changes)
+        former, changes = it.essence(), bool(it.planned(after).changes)
+    with scene(after) as it:
+        wanted = it.seen()
+    undone = 0
+    for it in after_each_kill(before, lambda it: it.go(after)):
+        verified = it.was_verified
+        # A kill just after the end of the journal cannot be told from one after the whole.
+        ended = not it.journal.path.exists() and it.essence() == wanted
+        undone += bool(it.mend())
+        assert not it.journal.path.exists()
+        if changes and not verified and not ended:
+            assert it.essence() == former
+        it.go(after)
+        assert not it.planned(after)
+        assert it.seen() == wanted
+    assert bool(undone) == changes
+
+
+def test_a_run_killed_while_it_waits_for_the_site_is_undone() -> None:
+    before, after = UPDATE
+    with scene(before) as it:
+        former = it.seen()
+        child = os.fork()
+        if child == 0:
+            try:
+                it.go(after, verify=lambda: os._exit(KILLED))
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
+        assert it.seen() != former
+        assert it.mend()
+        assert it.seen() == former
+
+
+@pytest.mark.parametrize(("before", "after"), [FIRST, UPDATE], ids=["first", "update"])
+def test_undoing_may_be_killed_too_at_any_point_and_is_ended_by_the_next(
+    before: Contents, after: Contents
+) -> None:
+    with scene(before) as it:
+        former = it.essence()
+
+    def half_done(it: Scene) -> None:
+        """Leave what a run leaves that is killed when all changes are made."""
+        with contextlib.suppress(Boom):
+            it.go(after, failing(total, Boom("undoing", "killed")), refuse)
+
+    with scene(before) as it:
+        total = len(it.planned(after).changes)
+    for point in itertools.count():
+        with scene(before) as it:
+            half_done(it)
+            assert it.essence() != former
+            if not killed_at(point, it.mend):
+                break
+            it.mend()
+            assert it.essence() == former
+            it.go(after)
+            assert not it.planned(after)
+    assert point > 10
+
+
+def test_a_killed_run_then_a_killed_undo_lead_back_as_well() -> None:
+    before, after = UPDATE
+    with scene(before) as it:
+        former = it.essence()
+    total = sum(1 for _ in after_each_kill(before, lambda it: it.go(after)))
+    for point in itertools.count():
+        with scene(before) as it:
+            assert killed_at(total // 2, lambda: it.go(after))
+            assert not it.was_verified
+            more = killed_at(point, it.mend)
+            it.mend()
+            assert it.essence() == former
+            if not more:
+                return
+
+
+# -- the journal ----------------------------------------------------------------------------
+
+
+def test_the_journal_is_for_its_owner_alone_and_is_gone_after_the_run() -> None:
+    before, after = UPDATE
+    seen: list[int] = []
+    with scene(before) as it:
+        it.go(after, verify=lambda: seen.append(stat.S_IMODE(it.journal.path.stat().st_mode)))
+        assert seen == [0o600]
+        assert not it.journal.path.exists()
+
+
+def test_the_journal_never_holds_a_secret() -> None:
+    """Not one that is made, nor one that was spoilt and is put right, nor one that is removed."""
+    words = [b"sesame" + bytes([65 + number]) * 30 for number in range(3)]
+    old, spoilt, new = (word.decode() for word in words)
+    with scene({"a": "1", "secret-1": old, "secret-2": old}) as it:
+        (it.files / "secret-2").chmod(0o600)
+        (it.files / "secret-2").write_text(spoilt)
+        journal, kept = it.journal, b""
+
+        class Keeping(Journal):
+            def end(self) -> None:
+                nonlocal kept
+                kept = self.path.read_bytes()
+                super().end()
+
+        it.journal = Keeping(journal.path, KINDS)
+        it.go({"a": "2", "secret-2": old, "secret-3": new})
+    text = kept.decode()
+    assert "secret-1" in text
+    assert "secret-3" in text
+    for word in words:
+        assert word not in kept
+        assert base64.b64encode(word)[:20] not in kept
+
+
+def test_a_killed_run_does_not_spoil_a_secret_whose_mode_was_wrong() -> None:
+    """Its content is not in the journal; what undo cannot restore it leaves."""
+    with scene({"a": "1", "secret-1": "s"}) as it:
+        (it.files / "secret-1").chmod(0o644)
+        steps = len(it.planned({"a": "2", "secret-1": "s"}).changes)
+        with pytest.raises(Boom):
+            it.go({"a": "2", "secret-1": "s"}, failing(steps, Boom("x", "y")), refuse)
+        assert it.mend()
+        assert (it.files / "secret-1").read_text() == "s"
+        it.go({"a": "2", "secret-1": "s"})
+        assert stat.S_IMODE((it.files / "secret-1").stat().st_mode) == 0o400
+
+
+def test_a_journal_that_was_cut_anywhere_in_its_last_line_is_read() -> None:
+    before, after = UPDATE
+    with scene(before) as it:
+        with pytest.raises(Boom):
+            it.go(after, failing(len(it.planned(after).changes), Boom("x", "y")), refuse)
+        whole = it.journal.path.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        before_last = len(whole) - len(lines[-1])
+        for end in range(before_last, len(whole) - 1):
+            it.journal.path.write_bytes(whole[:end])
+            assert len(it.journal.pending()) == len(lines) - 1
+        it.journal.path.write_bytes(whole)
+        assert len(it.journal.pending()) == len(lines)

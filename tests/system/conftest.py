@@ -50,22 +50,47 @@ class Person:
     hostel: Path
 
     def env(self, **more: str) -> dict[str, str]:
-        keep = {name: value for name, value in os.environ.items()
-                if name.startswith(("PIP_", "UV_", "SSL_CERT", "HTTP", "http"))}
-        return {**keep, "HOME": str(self.home), "USER": self.name, "LANG": "C",
-                "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-                "UV_CACHE_DIR": str(self.home / "uv-cache"), "SECRET_OF_CALLER": "leak", **more}
+        keep = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("PIP_", "UV_", "SSL_CERT", "HTTP", "http"))
+        }
+        return {
+            **keep,
+            "HOME": str(self.home),
+            "USER": self.name,
+            "LANG": "C",
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "UV_CACHE_DIR": str(self.home / "uv-cache"),
+            "SECRET_OF_CALLER": "leak",
+            **more,
+        }
 
-    def run(self, *argv: object, cwd: Path | None = None, timeout: float = 240,
-            **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *argv: object, cwd: Path | None = None, timeout: float = 240, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(part) for part in argv], cwd=cwd or self.home, env=self.env(**env),
-            capture_output=True, text=True, timeout=timeout, check=False, **self._as())
+            [str(part) for part in argv],
+            cwd=cwd or self.home,
+            env=self.env(**env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            **self._as(),
+        )
 
     def start(self, *argv: object, cwd: Path | None = None, **env: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(part) for part in argv], cwd=cwd or self.home, env=self.env(**env), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, **self._as())
+            [str(part) for part in argv],
+            cwd=cwd or self.home,
+            env=self.env(**env),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **self._as(),
+        )
 
     def owns(self, path: Path) -> None:
         for folder, folders, files in os.walk(path):
@@ -101,13 +126,35 @@ class Hosted:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def up(self, *more: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.hostel("up", self.root, "--http", self.http, "--https", self.https,
-                           "--dir", self.state, "--detach", *more, **env)
+        return self.hostel(
+            "up",
+            self.root,
+            "--http",
+            self.http,
+            "--https",
+            self.https,
+            "--dir",
+            self.state,
+            "--detach",
+            *more,
+            **env,
+        )
 
     def attached(self, *more: str, **env: str) -> subprocess.Popen[str]:
         process = self.person.start(
-            self.person.hostel, "up", self.root, "--http", self.http, "--https", self.https,
-            "--dir", self.state, *more, PYTHONUNBUFFERED="1", **env)
+            self.person.hostel,
+            "up",
+            self.root,
+            "--http",
+            self.http,
+            "--https",
+            self.https,
+            "--dir",
+            self.state,
+            *more,
+            PYTHONUNBUFFERED="1",
+            **env,
+        )
         self.processes.append(process)
         return process
 
@@ -125,15 +172,26 @@ class Hosted:
     def authority(self) -> str:
         return self.hostel("cert", "path").stdout.strip()
 
-    def get(self, path: str, method: str = "GET", body: bytes | None = None,
-            headers: dict[str, str] | None = None, host: str = "localhost") -> Answer:
+    def get(
+        self,
+        path: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        host: str = "localhost",
+    ) -> Answer:
         context = ssl.create_default_context(cadata=self.ca_text())
         connection = _Tls(host, self.https, context)
         return _ask(connection, method, path, body, headers)
 
     def get_plain(self, path: str, headers: dict[str, str] | None = None) -> Answer:
-        return _ask(http.client.HTTPConnection("127.0.0.1", self.http, timeout=30), "GET", path,
-                    None, headers)
+        return _ask(
+            http.client.HTTPConnection("127.0.0.1", self.http, timeout=30),
+            "GET",
+            path,
+            None,
+            headers,
+        )
 
     def ca_text(self) -> str:
         return Path(self.authority()).read_text()
@@ -182,8 +240,13 @@ class _Tls(http.client.HTTPSConnection):
         self.sock = self.context.wrap_socket(raw, server_hostname=self.host)
 
 
-def _ask(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None,
-         headers: dict[str, str] | None) -> Answer:
+def _ask(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: dict[str, str] | None,
+) -> Answer:
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -217,13 +280,25 @@ def installed() -> Iterator[Path]:
         for command in (
             [uv, "build", "--quiet", "--wheel", "--out-dir", folder / "dist", ROOT],
             [uv, "venv", "--quiet", "--python", "/usr/bin/python3", folder / "venv"],
-            [uv, "pip", "sync", "--quiet", "--python", folder / "venv", "--link-mode", "copy",
-             "--require-hashes", ROOT / "requirements.lock"],
+            [
+                uv,
+                "pip",
+                "sync",
+                "--quiet",
+                "--python",
+                folder / "venv",
+                "--link-mode",
+                "copy",
+                "--require-hashes",
+                ROOT / "requirements.lock",
+            ],
         ):
             subprocess.run(command, check=True)
         wheel = next((folder / "dist").glob("*.whl"))
-        subprocess.run([uv, "pip", "install", "--quiet", "--no-deps", "--python", folder / "venv",
-                        wheel], check=True)
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--no-deps", "--python", folder / "venv", wheel],
+            check=True,
+        )
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -254,8 +329,9 @@ def account() -> Iterator[pwd.struct_passwd]:
 @pytest.fixture(scope="session")
 def user(installed: Path, account: pwd.struct_passwd) -> Person:
     home = Path(account.pw_dir)
-    return Person(account.pw_name, account.pw_uid, account.pw_gid, home,
-                  installed / "venv" / "bin" / "hostel")
+    return Person(
+        account.pw_name, account.pw_uid, account.pw_gid, home, installed / "venv" / "bin" / "hostel"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,49 +24,84 @@ def application(environ, start_response):
 MISTAKES: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     "a misspelt key": (
         {"hostel.toml": 'app = "app.py"\n[server]\nproceses = 2\n', "app.py": HELLO},
-        2, ("hostel.toml:3", "processes")),
+        2,
+        ("hostel.toml:3", "processes"),
+    ),
     "a wrong type": (
         {"hostel.toml": 'app = "app.py"\n[server]\nthreads = "many"\n', "app.py": HELLO},
-        2, ("hostel.toml:3", "threads")),
+        2,
+        ("hostel.toml:3", "threads"),
+    ),
     "broken TOML": ({"hostel.toml": "app = \n", "app.py": HELLO}, 2, ("hostel.toml",)),
     "no app anywhere": ({"notes.txt": "nothing"}, 2, ("app",)),
     "a missing app file": ({"hostel.toml": 'app = "nowhere.py"\n'}, 2, ("nowhere.py",)),
     "a missing module": ({"hostel.toml": 'app = "nowhere:app"\n'}, 4, ("nowhere",)),
     "a missing callable": (
-        {"hostel.toml": 'app = "app:aplication"\n', "app.py": HELLO}, 4,
-        ("Did you mean", "application")),
+        {"hostel.toml": 'app = "app:aplication"\n', "app.py": HELLO},
+        4,
+        ("Did you mean", "application"),
+    ),
     "an import error": (
-        {"app.py": "import json\nimport nothing_of_that_name\n" + HELLO}, 4,
-        ("nothing_of_that_name", "app.py", "requirements.txt")),
+        {"app.py": "import json\nimport nothing_of_that_name\n" + HELLO},
+        4,
+        ("nothing_of_that_name", "app.py", "requirements.txt"),
+    ),
     "an exception while importing": (
-        {"app.py": "def f():\n    return 1 / 0\nf()\n" + HELLO}, 4,
-        ("ZeroDivisionError", 'app.py", line 2')),
+        {"app.py": "def f():\n    return 1 / 0\nf()\n" + HELLO},
+        4,
+        ("ZeroDivisionError", 'app.py", line 2'),
+    ),
     "a syntax error": (
-        {"app.py": "def application(environ, start_response:\n    pass\n"}, 4,
-        ("SyntaxError", "app.py")),
-    "Python 2": (
-        {"app.py": 'print "hello"\n' + HELLO}, 4, ("Python 2",)),
+        {"app.py": "def application(environ, start_response:\n    pass\n"},
+        4,
+        ("SyntaxError", "app.py"),
+    ),
+    "Python 2": ({"app.py": 'print "hello"\n' + HELLO}, 4, ("Python 2",)),
     "a factory that is not called": (
-        {"hostel.toml": 'app = "app:create_app"\n',
-         "app.py": "def create_app():\n    pass\n"}, 4, ("create_app()",)),
+        {"hostel.toml": 'app = "app:create_app"\n', "app.py": "def create_app():\n    pass\n"},
+        4,
+        ("create_app()",),
+    ),
     "an ASGI app": (
-        {"hostel.toml": 'app = "app:app"\n',
-         "app.py": "async def app(scope, receive, send):\n    pass\n"}, 2, ("ASGI",)),
+        {
+            "hostel.toml": 'app = "app:app"\n',
+            "app.py": "async def app(scope, receive, send):\n    pass\n",
+        },
+        2,
+        ("ASGI",),
+    ),
     "a requirement that does not exist": (
-        {"app.py": HELLO, "requirements.txt": "no-such-package-for-hostel-tests==9.9\n"}, 1,
-        ("no-such-package-for-hostel-tests",)),
+        {"app.py": HELLO, "requirements.txt": "no-such-package-for-hostel-tests==9.9\n"},
+        1,
+        ("no-such-package-for-hostel-tests",),
+    ),
     "an app that answers with errors": (
         {"app.py": "def application(environ, start_response):\n    raise RuntimeError('boom 7')\n"},
-        4, ("boom 7", "500")),
+        4,
+        ("boom 7", "500"),
+    ),
     "a failing release hook": (
-        {"hostel.toml": 'app = "app.py"\n[hooks]\nrelease = ["python", "-c", '
-                        '"import sys; print(\'no table\'); sys.exit(3)"]\n', "app.py": HELLO},
-        4, ("release hook", "no table", "exit code 3")),
+        {
+            "hostel.toml": 'app = "app.py"\n[hooks]\nrelease = ["python", "-c", '
+            "\"import sys; print('no table'); sys.exit(3)\"]\n",
+            "app.py": HELLO,
+        },
+        4,
+        ("release hook", "no table", "exit code 3"),
+    ),
     "a failing build hook": (
-        {"hostel.toml": 'app = "app.py"\n[hooks]\nbuild = ["python", "-c", "raise OSError(5)"]\n',
-         "app.py": HELLO}, 1, ("build hook", "OSError")),
+        {
+            "hostel.toml": 'app = "app.py"\n[hooks]\nbuild = ["python", "-c", "raise OSError(5)"]\n',
+            "app.py": HELLO,
+        },
+        1,
+        ("build hook", "OSError"),
+    ),
     "a Python that is not here": (
-        {"hostel.toml": 'app = "app.py"\npython = "3.11.99"\n', "app.py": HELLO}, 1, ("3.11.99",)),
+        {"hostel.toml": 'app = "app.py"\npython = "3.11.99"\n', "app.py": HELLO},
+        1,
+        ("3.11.99",),
+    ),
 }
 
 
@@ -79,10 +113,9 @@ def test_a_mistake_is_named_and_leaves_nothing_behind(project: Any, mistake: str
     assert done.returncode == code, done.stdout + done.stderr
     for word in words:
         assert word in done.stderr, done.stderr
-    assert "Hostel" not in done.stderr or "Traceback" not in done.stderr.split("Hostel")[0]
+    assert "bug in Hostel" not in done.stderr
     assert not site.strays()
-    left = {path.name for path in (site.state / "instance").glob("*")} if site.state.exists() else set()
-    assert left == set()
+    assert list((site.state / "instance").glob("*")) == []
     assert site.status()["state"] == "down"
     site.write("app.py", HELLO)
     site.write("hostel.toml", 'app = "app.py"\n')
@@ -165,8 +198,10 @@ def test_postgresql_and_httpd_killed_together_come_back_with_their_data(project:
     site: Hosted = project("guestbook", "guestbook")
     assert site.up().returncode == 0
     body = b"name=Ada&message=still+here"
-    headers = {"Content-Type": "application/x-www-form-urlencoded",
-               "Origin": f"https://localhost:{site.https}"}
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Origin": f"https://localhost:{site.https}",
+    }
     assert site.get("/", "POST", body, headers).status in (302, 303)
     for process in site.strays():
         process.kill()
@@ -175,10 +210,21 @@ def test_postgresql_and_httpd_killed_together_come_back_with_their_data(project:
     assert "still here" in site.get("/").text
 
 
-@pytest.mark.parametrize("name", [
-    "with space", "quote'double\"", "dollar${HOME}$1", "percent%41%{x}", "ünï-çødé-日本",
-    "back\\slash", "glob[a]*?", "-dash", "semi;colon&amp", "x" * 200,
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space",
+        "quote'double\"",
+        "dollar${HOME}$1",
+        "percent%41%{x}",
+        "ünï-çødé-日本",
+        "back\\slash",
+        "glob[a]*?",
+        "-dash",
+        "semi;colon&amp",
+        "x" * 200,
+    ],
+)
 def test_a_project_may_lie_in_a_folder_of_any_name(project: Any, name: str) -> None:
     site: Hosted = project("guestbook", name)
     site.state = site.root / ".hostel" if site.person.uid else site.state.parent / name / ".hostel"
@@ -199,10 +245,9 @@ def test_a_line_break_in_the_folders_name_is_refused_in_words(project: Any) -> N
     assert not (site.root / ".hostel").exists()
 
 
+@pytest.mark.parametrize("person", ["user"], indirect=True)
 def test_a_folder_that_may_not_be_written_is_named(project: Any) -> None:
     site: Hosted = project(None, "locked", **{"app.py": HELLO})
-    if site.person.uid == 0:
-        pytest.skip("root may write everywhere; a read-only file system is another test")
     site.root.chmod(0o555)
     try:
         done = site.up()
@@ -212,10 +257,9 @@ def test_a_folder_that_may_not_be_written_is_named(project: Any) -> None:
     assert "--dir" in done.stderr
 
 
-def test_a_full_disk_is_named_and_undone(project: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("person", ["root"], indirect=True)
+def test_a_full_disk_is_named_and_undone(project: Any) -> None:
     site: Hosted = project("guestbook", "guestbook")
-    if site.person.uid != 0:
-        pytest.skip("making a small disk needs root")
     disk = site.state.parent / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=755", "tmpfs", disk], check=True)
@@ -232,10 +276,9 @@ def test_a_full_disk_is_named_and_undone(project: Any, tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", disk], check=False)
 
 
+@pytest.mark.parametrize("person", ["root"], indirect=True)
 def test_a_read_only_file_system_is_named(project: Any) -> None:
     site: Hosted = project(None, "readonly", **{"app.py": HELLO})
-    if site.person.uid != 0:
-        pytest.skip("making a read-only disk needs root")
     disk = site.state.parent / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,ro,mode=755", "tmpfs", disk], check=True)

@@ -19,10 +19,15 @@ def entries(site: Hosted) -> str:
 
 def sign(site: Hosted, name: str, message: str) -> int:
     body = f"name={name}&message={message}".encode()
-    return site.get("/", "POST", body, {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Origin": f"https://localhost:{site.https}",
-    }).status
+    return site.get(
+        "/",
+        "POST",
+        body,
+        {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Origin": f"https://localhost:{site.https}",
+        },
+    ).status
 
 
 def test_the_guestbook_is_hosted_with_its_database_and_keeps_its_entries(project: Any) -> None:
@@ -54,7 +59,9 @@ def test_httpd_serves_the_static_files_as_a_web_server_should(project: Any) -> N
     assert css.status == 200
     assert css.headers["content-type"] == "text/css"
     assert "etag" in css.headers
-    assert site.get("/static/style.css", headers={"If-None-Match": css.headers["etag"]}).status == 304
+    assert (
+        site.get("/static/style.css", headers={"If-None-Match": css.headers["etag"]}).status == 304
+    )
     part = site.get("/static/style.css", headers={"Range": "bytes=0-9"})
     assert (part.status, len(part.body)) == (206, 10)
     small = site.get("/static/style.css", headers={"Accept-Encoding": "gzip"})
@@ -62,8 +69,15 @@ def test_httpd_serves_the_static_files_as_a_web_server_should(project: Any) -> N
     assert len(small.body) < len(css.body)
     tagged = {"Accept-Encoding": "gzip", "If-None-Match": small.headers["etag"]}
     assert site.get("/static/style.css", headers=tagged).status == 304
-    for path in ("/static/", "/static/.hidden", "/static/../guestbook/__init__.py", "/.env",
-                 "/static/%2e%2e/guestbook/__init__.py", "/.git/config", "/hostel.toml"):
+    for path in (
+        "/static/",
+        "/static/.hidden",
+        "/static/../guestbook/__init__.py",
+        "/.env",
+        "/static/%2e%2e/guestbook/__init__.py",
+        "/.git/config",
+        "/hostel.toml",
+    ):
         assert site.get(path).status in (400, 403, 404), path
 
 
@@ -93,8 +107,22 @@ def test_the_app_has_its_environment_and_nothing_of_the_callers_shell(project: A
     assert "CALLERS_OWN" not in env
     assert "SECRET_OF_CALLER" not in env
     assert env["LANG"] == "C.UTF-8"
-    allowed = {"HOME", "USER", "LOGNAME", "PATH", "LANG", "VIRTUAL_ENV", "HOSTEL_SITE", "TZ",
-               "HOSTEL_URL", "HOSTEL_DOMAINS", "DATA_DIR", "MYTEST", "FROM_DOTENV", "TMPDIR"}
+    allowed = {
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "PATH",
+        "LANG",
+        "VIRTUAL_ENV",
+        "HOSTEL_SITE",
+        "TZ",
+        "HOSTEL_URL",
+        "HOSTEL_DOMAINS",
+        "DATA_DIR",
+        "MYTEST",
+        "FROM_DOTENV",
+        "TMPDIR",
+    }
     assert set(env) <= allowed
     text = str(facts).lower()
     assert "utf-8" in text

@@ -63,7 +63,8 @@ def visitors(site: Hosted) -> Iterator[dict[str, list[str]]]:
             fresh = connection is None
             try:
                 connection = connection or http.client.HTTPSConnection(
-                    "localhost", site.https, context=context, timeout=30)
+                    "localhost", site.https, context=context, timeout=30
+                )
                 connection.request("GET", "/")
                 answer = connection.getresponse()
                 text = answer.read().decode()
@@ -128,7 +129,9 @@ def test_prints_tracebacks_and_requests_are_on_the_screen(project: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_all_after_the_requests_in_flight(project: Any, number: signal.Signals) -> None:
+def test_a_signal_ends_all_after_the_requests_in_flight(
+    project: Any, number: signal.Signals
+) -> None:
     site: Hosted = project("guestbook", "guestbook")
     site.write("guestbook/__init__.py", (site.root / "guestbook/__init__.py").read_text() + SLOW)
     process = site.attached()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hostel.account import Account
 from hostel.errors import HostelError, UsageError
-from hostel.machine import Machine
+from hostel.machine import HALF_WRITTEN, Machine
 from hostel.platforms.layout import Layout
 
 SHARED_STATE = Path("/var/lib/hostel/up")
@@ -116,10 +116,17 @@ def plain_path(path: Path, layout: Layout, machine: Machine) -> Path:
 
 
 def tidy(layout: Layout) -> None:
-    """Remove the folders of boot files that are gone; the instance's folder is all Hostel's own."""
+    """Remove the folders of boot files that are gone, and files a killed run was writing.
+
+    The instance's folder is all Hostel's own.
+    """
     for folder in layout.instance.glob("*/"):
         with contextlib.suppress(OSError):
             folder.rmdir()
+    for place in (layout.state, layout.instance, layout.done):
+        for left in place.glob(f"{HALF_WRITTEN}*"):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def _ready_log(path: Path, machine: Machine) -> None:
