@@ -75,6 +75,17 @@ def open_project(target: str, state: Path | None, machine: Machine) -> Project:
     return Project(place.root, site, place.layout, machine, notes)
 
 
+def name_of(target: str, place: Place) -> str:
+    """What to call a site that may not be up: by its site file, by its folder if that is broken."""
+    from hostel.sitefile import load_site
+    from hostel.target import resolve
+
+    try:
+        return load_site(resolve(target))[0].name
+    except UsageError:
+        return place.root.name
+
+
 def open_place(target: str, state: Path | None, machine: Machine) -> Place:
     """Find where the state of `target` lies. Reads no site file: a broken one must not keep a
     site from being looked at or stopped.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,3 +173,24 @@ def test_secrets_stand_in_no_command_line_and_in_no_file_others_can_read(project
         if path.is_file() and not path.is_symlink() and secret.encode() in path.read_bytes():
             assert path.stat().st_mode & 0o077 == 0, path
             assert path.name == "boot.json"
+
+
+@pytest.mark.parametrize("person", ["root"], indirect=True)
+def test_a_project_that_only_root_may_enter_keeps_its_state_elsewhere(project: Any) -> None:
+    site: Hosted = project("guestbook", "closed")
+    ports = ("--http", site.http, "--https", site.https, "--detach")
+    done = site.hostel("up", site.root, *ports)
+    link = site.root / ".hostel"
+    site.state = link.resolve()
+    try:
+        assert done.returncode == 0, done.stderr
+        assert link.is_symlink()
+        assert site.state.parent == Path("/var/lib/hostel/up")
+        assert site.get("/").status == 200
+        assert site.hostel("status", site.root, "--json").returncode == 0
+        refused = site.hostel("up", site.root, *ports, "--dir", site.root / "state")
+        assert refused.returncode == 2
+        assert str(site.person.home) in refused.stderr
+    finally:
+        site.hostel("down", site.root)
+        shutil.rmtree(site.state)

@@ -15,12 +15,12 @@ import click
 def down(target: str, state: Path | None) -> None:
     """Stop the site TARGET: httpd after its requests in flight, then PostgreSQL."""
     from hostel.platforms.private import machine_here
-    from hostel.project import open_place, running
+    from hostel.project import name_of, open_place, running
     from hostel.up import take_down
 
     place = open_place(target, state, machine_here())
     known = running(place.layout, place.machine)
-    name = known.name if known else place.root.name
+    name = known.name if known else name_of(target, place)
     if take_down(place.layout, place.machine):
         click.echo(f"{name} is down; its data stay in {place.layout.state}")
     else:

@@ -21,7 +21,7 @@ def status(target: str, state: Path | None, as_json: bool) -> None:
     from hostel.platforms.private import machine_here
     from hostel.project import open_place
 
-    site = describe(open_place(target, state, machine_here()))
+    site = describe(open_place(target, state, machine_here()), target)
     if as_json:
         click.echo(json.dumps({"version": 1, "sites": [site]}, indent=2))
         return
@@ -44,7 +44,7 @@ def status(target: str, state: Path | None, as_json: bool) -> None:
             click.echo(f"  {label:<9} {text}")
 
 
-def describe(place: Place) -> dict[str, Any]:
+def describe(place: Place, target: str) -> dict[str, Any]:
     """The facts of one site as `--json` shows them; asks the site itself whether it is well."""
     import time
 
@@ -59,7 +59,7 @@ def describe(place: Place) -> dict[str, Any]:
     known = projects.running(layout, machine)
     if who is None or known is None:
         return {
-            "name": place.root.name,
+            "name": projects.name_of(target, place),
             "state": "down",
             "urls": [],
             "release": None,
