@@ -21,7 +21,7 @@ from hostel.states import Done, FileState, InstanceState, file_key
 
 INSTANCE = key("instance", "live")
 CHECK = key("once", "check")
-HOOK = key("once", "release-hook")
+HOOK = key("hook", "release")
 
 
 @dataclass(frozen=True)

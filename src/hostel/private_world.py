@@ -28,6 +28,7 @@ KINDS: dict[str, type[State]] = {
     "file": FileState,
     "instance": InstanceState,
     "once": Done,
+    "hook": Done,
     "cluster": ClusterState,
     "postgres": ServerState,
     "role": RoleState,
@@ -61,6 +62,8 @@ def world_of(
             lambda generation: front is not None and is_live(front, generation),
         ),
         "once": Once(layout.done, dict(actions or {})),
+        # Remembered beside the database it was run on: without it, it has to run again.
+        "hook": Once(layout.cluster.parent, dict(actions or {})),
         "cluster": Clusters(lambda: databases.find(layout, machine)),
         "postgres": servers,
         "role": Roles(admin),

@@ -101,10 +101,15 @@ def open_place(target: str, state: Path | None, machine: Machine) -> Place:
 
 def _fits_httpd(*paths: Path) -> None:
     for path in paths:
+        why = ""
         if any(ord(char) < 32 or ord(char) == 127 for char in str(path)):
+            why = "a control character, which no httpd configuration can carry"
+        elif any("\ud800" <= char <= "\udfff" for char in str(path)):
+            why = "bytes that are not UTF-8, which mod_wsgi cannot read"
+        if why:
             raise UsageError(
                 f"using the folder {str(path)!r}",
-                "its name holds a control character, which no httpd configuration can carry",
+                f"its name holds {why}",
                 "Rename the folder, or give another one for the state with --dir.",
             )
 

@@ -5,11 +5,11 @@ Finds httpd, claims the ports and makes the certificate; starts nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostel import project as projects
-from hostel.errors import Busy
+from hostel.errors import Busy, UsageError
 from hostel.httpd_build import Httpd
 from hostel.project import Project, Running
 from hostel.verify import Front
@@ -49,6 +49,24 @@ class Stage:
     @property
     def front(self) -> Front:
         return Front(self.addresses[0], self.https or self.http, self.host, self.authority)
+
+
+def restage(stage: Stage, project: Project) -> Stage:
+    """The stage for the site as its file says it now. Its sockets stay as they are.
+
+    Raises UsageError for a change that only a new `up` can take up.
+    """
+    was, now = stage.project.site, project.site
+    if (was.tls.mode, was.server.listen) != (now.tls.mode, now.server.listen):
+        raise UsageError(
+            "taking up the site file",
+            "what it listens on was changed, which a running site cannot do",
+            "Stop `hostel up` and start it again.",
+        )
+    if stage.certificate is None:
+        return replace(stage, project=project)
+    certificate, authority = _certificate(project)
+    return replace(stage, project=project, certificate=certificate, authority=authority)
 
 
 def front_of(known: Running) -> Front:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources as package_files
 
 from hostel import project as projects
@@ -36,12 +37,21 @@ STEPS = {
     "database": "making the database",
     "instance": "starting httpd",
     "check": "importing the app",
-    "release-hook": "running the release hook",
+    "hook": "running the release hook",
 }
 
 
-def converge(stage: Stage, say: Say) -> tuple[Running, str]:
-    """Bring the site as its files are now into service; returns what runs, and a note or "".
+@dataclass(frozen=True)
+class Outcome:
+    """What runs now, whether anything had to change for it, and a note for people or ""."""
+
+    running: Running
+    changed: bool
+    note: str
+
+
+def converge(stage: Stage, say: Say) -> Outcome:
+    """Bring the site as its files are now into service.
 
     Raises RolledBack when it would not serve: then what served before serves still.
     """
@@ -88,7 +98,7 @@ def converge(stage: Stage, say: Say) -> tuple[Running, str]:
         notes.append(
             f"the app wrote {written[0]}, which belongs to one release only: name it under keep"
         )
-    return running, "; ".join(filter(None, notes))
+    return Outcome(running, bool(steps), "; ".join(filter(None, notes)))
 
 
 def take_down(layout: Layout, machine: Machine) -> bool:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from hostel.account import Account
 from hostel.errors import HostelError
 from hostel.machine import Machine
 from hostel.plan import Change, key
@@ -228,9 +227,3 @@ def test_what_failed_is_not_remembered_as_done(tmp_path: Path, machine: Machine)
     with pytest.raises(HostelError, match="exit code 1"):
         once.enact(Change(which, None, Done(digest="one")), machine)
     assert once.observe(which, machine) is None
-
-
-@root_only
-def test_an_account_is_known_by_name_or_by_its_number_alone() -> None:
-    assert Account.current().uid == 0
-    assert Account.named("no-such-account-here") is None

@@ -71,8 +71,8 @@ def up(
             if verbs.mend(project.layout, machine):
                 screen.note("an earlier run was cut short; what it had begun was undone")
             stage = set_stage(project, http, https)
-            running, note = verbs.converge(stage, screen.Steps())
-        _announce(project, running, note, stays=not detach)
+            outcome = verbs.converge(stage, screen.Steps())
+        _announce(project, outcome.running, outcome.note, stays=not detach)
         if not detach:
             _stay(stage, target, state, changed)
 
@@ -138,22 +138,28 @@ def _deaf_to_signals() -> None:
 
 def _take_up(stage: Stage, target: str, state: Path | None, paths: set[Path]) -> None:
     """Make a change live; if it is no good, say why and let the old code serve on."""
-    from dataclasses import replace
-
     from hostel import project as projects
     from hostel import up as verbs
+    from hostel.stage import restage
 
-    names = ", ".join(sorted(path.name for path in paths)[:3]) + (" ..." if len(paths) > 3 else "")
     try:
         project = projects.open_project(target, state, stage.project.machine)
         with projects.locked(project.layout):
-            running, note = verbs.converge(replace(stage, project=project), lambda _text: None)
-        click.echo(click.style(f"↻ {names}: live as {running.release}", fg="green"), err=True)
-        if note:
-            screen.note(note)
+            outcome = verbs.converge(restage(stage, project), lambda _text: None)
+        if outcome.changed:
+            text = f"↻ {_named(paths)}: live as {outcome.running.release}"
+            click.echo(click.style(text, fg="green"), err=True)
+        if outcome.note:
+            screen.note(outcome.note)
     except HostelError as error:
         screen.error(error)
         click.echo(click.style("  the old code serves on", fg="yellow"), err=True)
+
+
+def _named(paths: set[Path]) -> str:
+    """The files of a change for people: without those that an editor has removed again."""
+    names = sorted({path.name for path in paths if path.exists()} or {p.name for p in paths})
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _show_log(ends: threading.Event, project: Project) -> None:

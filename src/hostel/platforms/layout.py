@@ -78,6 +78,12 @@ class Layout:
     def lock(self) -> Path:
         return self.state / "lock"
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Those that must be there before anything else; not the app's to write in."""
+        postgres = self.cluster.parent
+        return (self.instance, self.log, self.releases, self.venvs, self.done, postgres)
+
     def in_project(self, text: str) -> str:
         """The text with paths in a release's copy of the code as they are in the project."""
         return re.sub(re.escape(f"{self.releases}/") + r"[0-9a-f]+/code/", "", text)

@@ -90,7 +90,7 @@ def prepare(state: Path, root: Path, machine: Machine) -> None:
     if machine.read(state / ".gitignore") is None:
         machine.write(state / ".gitignore", b"*\n", 0o644)
     layout = Layout(state, run_dir(state, machine))
-    for folder in (layout.instance, layout.log, layout.releases, layout.venvs, layout.done):
+    for folder in layout.folders:
         machine.make_folder(folder, 0o755)
     machine.make_folder(layout.data, 0o750, machine.runner)
     for log in (layout.access_log, layout.error_log, layout.console, layout.postgres_log):
