@@ -198,6 +198,8 @@ def _python(instance: Instance) -> Iterator[Node]:
     yield line("WSGIApplicationGroup", "%{GLOBAL}")
     yield line("WSGIScriptReloading", "Off")
     yield line("WSGIPassAuthorization", "On")
+    # A body without a length is held to LimitRequestBody while it is read.
+    yield line("WSGIChunkedRequest", "On")
     yield line(
         "WSGIImportScript",
         instance.script,
@@ -236,6 +238,8 @@ def _hosts(instance: Instance) -> Iterator[Node]:
     yield line("SSLHonorCipherOrder", "Off")
     yield line("SSLSessionCache", "none")
     yield line("SSLStrictSNIVHostCheck", "Off")
+    # Its threads come as they are needed; one for each of ours would cost memory all the time.
+    yield line("H2MinWorkers", 4)
     yield from _site_hosts(
         instance,
         instance.https_port,
@@ -251,16 +255,7 @@ def _hosts(instance: Instance) -> Iterator[Node]:
 def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node]:
     """The virtual host of the site, after one that refuses every name that is not the site's."""
     if not instance.any_name:
-        yield block(
-            "VirtualHost",
-            [f"*:{port}"],
-            [
-                line("ServerName", "unknown.invalid"),
-                *tls,
-                line("Redirect", "421", "/"),
-                line("ErrorDocument", "421", "No site answers to this name here.\n".strip()),
-            ],
-        )
+        yield _refusal(port, "No site answers to this name here.", *tls)
     first, *others = names(instance)
     yield block(
         "VirtualHost",
@@ -270,12 +265,36 @@ def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node
             *([line("ServerAlias", *others)] if others else []),
             *tls,
             *RAW_TARGET,
+            *(_limit_of_http2(instance) if instance.certificate else []),
             line("Redirect", "204", f"{MARKER}{instance.generation}"),
             *_static(instance),
             block("Location", ["/"], [line("Require", "all", "granted")]),
             line("WSGIScriptAlias", "/", instance.script),
         ],
     )
+
+
+def _refusal(port: int, text: str, *tls: Node) -> Node:
+    """The virtual host for every name that no other one has."""
+    return block(
+        "VirtualHost",
+        [f"*:{port}"],
+        [
+            line("ServerName", "unknown.invalid"),
+            *tls,
+            line("Redirect", "421", "/"),
+            line("ErrorDocument", "421", text),
+        ],
+    )
+
+
+def _limit_of_http2(instance: Instance) -> list[Node]:
+    """LimitRequestBody alone makes mod_wsgi answer a large body with an empty 200 over HTTP/2."""
+    return [
+        line("RewriteEngine", "On"),
+        line("RewriteCond", "%{HTTP:Content-Length}", f"-gt{instance.max_body}"),
+        line("RewriteRule", "^", "-", "[R=413,L]"),
+    ]
 
 
 RAW_TARGET = (line("AllowEncodedSlashes", "NoDecode"), line("MergeSlashes", "Off"))
@@ -292,8 +311,11 @@ def _redirects(instance: Instance) -> Iterator[Node]:
 
     The names of this machine keep their name, so that a site with a public name can be tried on
     a laptop. The path is taken from the request line, byte for byte: mod_alias would escape an
-    encoded slash once more.
+    encoded slash once more. Where other machines may ask and no name is declared, there is
+    nothing to lead them to.
     """
+    if instance.any_name:
+        yield _refusal(instance.http_port, "Ask with https: no name of this site is declared.")
     port = "" if instance.https_port == 443 else f":{instance.https_port}"
     canonical = instance.domains[0] if instance.domains else "localhost"
     for name in dict.fromkeys([canonical, "localhost", "127.0.0.1", "[::1]"]):

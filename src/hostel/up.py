@@ -81,8 +81,10 @@ def converge(stage: Stage, say: Say) -> Outcome:
 
     def well() -> None:
         notes.append(_verified(stage, offset))
+        projects.record(running, project.layout, machine)
 
     offset = _size(project)
+    running = _running(stage, release, wanted, database)
     try:
         apply(steps, world, journal_of(project.layout), well, lambda change: _tell(change, say))
     except HostelError as error:
@@ -91,8 +93,6 @@ def converge(stage: Stage, say: Say) -> Outcome:
         raise
     finally:
         private.tidy(project.layout)
-    running = _running(stage, release, wanted, database)
-    projects.record(running, project.layout, machine)
     written = prune(project.layout.releases, project.layout.venvs, release, machine)
     if written:
         notes.append(
@@ -132,7 +132,7 @@ def capacity(stage: Stage) -> tuple[int, int]:
     """Processes and threads: processes before threads, since each has a GIL of its own."""
     server = stage.project.site.server
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return server.processes or min(2 * (cores or 1), 16), server.threads or 16
+    return server.processes or min(2 * (cores or 1), 16), server.threads or 32
 
 
 def _wanted(

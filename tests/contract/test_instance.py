@@ -121,7 +121,7 @@ class Scene:
                 self.parts.module,
                 (StaticFolder("/static", self.code / "assets"),),
             ),
-            env={"LANG": "C.UTF-8", **env},
+            env={"LANG": "C.UTF-8", "HOME": "/home/of-nobody", **env},
             boot_script=(resources.files("hostel") / "boot" / "wsgi.py").read_bytes(),
             processes=count,
             threads=2,
@@ -139,6 +139,12 @@ class Scene:
         steps = plan(states, {which: world.observe(which) for which in {*states, *there}})
         apply(steps, world, journal_of(self.layout), lambda: None, lambda change: None)
         return steps.changes
+
+    def end(self) -> None:
+        """Stop it, and leave nothing of it."""
+        self.down()
+        for folder in (self.layout.run, self.root):
+            shutil.rmtree(folder, ignore_errors=folder == self.layout.run)
 
     def down(self) -> None:
         world = self.world()
@@ -179,8 +185,7 @@ def place() -> Path:
 def scene(parts: Parts) -> Iterator[Scene]:
     it = Scene(parts, place())
     yield it
-    it.down()
-    shutil.rmtree(it.root)
+    it.end()
 
 
 # -- its life -------------------------------------------------------------------------------
@@ -323,7 +328,7 @@ def test_a_site_in_a_folder_of_any_name_is_served(parts: Parts, name: str) -> No
         assert scene.get("/static/style.css") == (200, b"body {}")
         assert not scene.up(scene.wanted({}))
     finally:
-        scene.down()
+        scene.end()
         shutil.rmtree(top)
 
 
@@ -345,11 +350,7 @@ TRICKS = ["", " ", "\\", "\\\\", '"', '\\"', "'", "${HOME}", "$${HOME}", "${", "
 @example([*TRICKS, *(f"x{text}y" for text in TRICKS)])
 @given(st.lists(texts, min_size=100, max_size=200))
 def test_httpd_reads_any_text_back_as_it_was(parts: Parts, said: list[str]) -> None:
-    folder = place()
-    try:
-        seen = served_back(parts, folder, said)
-    finally:
-        shutil.rmtree(folder)
+    seen = served_back(parts, said)
     for number, text in enumerate(said):
         assert as_utf8(seen[f"ARG_{number}"]) == text
         assert as_utf8(seen[f"EXPR_{number}"]) == text
@@ -359,10 +360,10 @@ def as_utf8(value: str) -> str:
     return value.encode("latin-1").decode()
 
 
-def served_back(parts: Parts, folder: Path, said: list[str]) -> dict[str, str]:
+def served_back(parts: Parts, said: list[str]) -> dict[str, str]:
     """The environment of a request to an httpd that sets each text as an argument, and as a
     string in an expression."""
-    scene = Scene(parts, folder)
+    scene = Scene(parts, place())
     states, conf = desired(scene.wanted({})), scene.layout.conf
     lines = [line("LoadModule", "env_module", parts.httpd.modules_dir / "mod_env.so")]
     for number, text in enumerate(said):
@@ -381,4 +382,4 @@ def served_back(parts: Parts, folder: Path, said: list[str]) -> dict[str, str]:
         environ: dict[str, str] = scene.app()["environ"]
         return environ
     finally:
-        scene.down()
+        scene.end()

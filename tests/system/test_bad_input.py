@@ -91,7 +91,8 @@ MISTAKES: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     ),
     "a failing build hook": (
         {
-            "hostel.toml": 'app = "app.py"\n[hooks]\nbuild = ["python", "-c", "raise OSError(5)"]\n',
+            "hostel.toml": 'app = "app.py"\n[hooks]\n'
+            'build = ["python", "-c", "raise OSError(5)"]\n',
             "app.py": HELLO,
         },
         1,

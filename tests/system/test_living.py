@@ -108,7 +108,10 @@ def test_a_broken_change_keeps_the_old_code_and_shows_its_traceback(project: Any
     site: Hosted = project(None, "living", **{"app.py": version(1)})
     lines = lines_of(site.attached("--reload"))
     eventually(lambda: any("Ctrl-C" in line for line in lines))
-    for broken, word in (("def application(:\n", "SyntaxError"), ("import gone_\n" + version(9), "gone_")):
+    for broken, word in (
+        ("def application(:\n", "SyntaxError"),
+        ("import gone_\n" + version(9), "gone_"),
+    ):
         site.write("app.py", broken)
         eventually(lambda w=word: any(w in line for line in lines))
         eventually(lambda: any("old code serves on" in line for line in lines))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostel.account import Account
@@ -33,7 +33,7 @@ from hostel.states import Done, FileState, InstanceState, file_key
 STATE = Path("/srv/shop/.hostel")
 CODE = STATE / "releases/1/code"
 RUNNER = Account("www-data", 33, 33, Path("/var/www"))
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 def site(**more: Any) -> Site:
@@ -129,8 +129,9 @@ def test_a_secret_with_another_content_has_another_name() -> None:
     assert not one & two
 
 
-@given(st.dictionaries(texts, texts), texts)
-def test_boot_json_says_the_environment_as_it_is(env: dict[str, str], _: str) -> None:
+@settings(deadline=None)
+@given(st.dictionaries(texts, texts))
+def test_boot_json_says_the_environment_as_it_is(env: dict[str, str]) -> None:
     facts = json.loads(boot_json(wanted(env=env)))
     assert facts["env"] == env
     assert facts["app"] == "shop.wsgi:application"
@@ -146,7 +147,6 @@ def test_the_import_path_and_argv_lie_in_the_release() -> None:
 @pytest.mark.parametrize(
     ("app", "file"),
     [
-        ("app", "app.py"),
         ("app:main", "app.py"),
         ("a.b:make()", "a/b.py"),
         ("deploy/site.wsgi", "deploy/site.wsgi"),
@@ -195,4 +195,4 @@ def test_everything_needed_or_loaded_is_wanted_too() -> None:
     for state in states.values():
         assert {*state.needs, *state.loads} <= set(states)
     changes = plan(states, {}).changes
-    assert order(changes) == changes or len(order(changes)) == len(changes)
+    assert [change.key for change in order(changes)] == [change.key for change in changes]

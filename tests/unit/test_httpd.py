@@ -55,9 +55,12 @@ def test_a_directive_name_is_not_taken_from_hostile_text() -> None:
 
 
 def test_blocks_nest() -> None:
-    text = render([block("VirtualHost", ["*:80"], [block("Location", ["/"], [line("Require", "all")])])])
+    text = render(
+        [block("VirtualHost", ["*:80"], [block("Location", ["/"], [line("Require", "all")])])]
+    )
     assert text == (
-        "<VirtualHost *:80>\n    <Location />\n        Require all\n    </Location>\n</VirtualHost>\n"
+        "<VirtualHost *:80>\n    <Location />\n        Require all\n"
+        "    </Location>\n</VirtualHost>\n"
     )
 
 

@@ -37,12 +37,20 @@ def test_a_lock_goes_before_requirements_and_those_before_a_project(tmp_path: Pa
 
 
 def test_included_files_count_and_constraints_stay_apart(tmp_path: Path) -> None:
-    write(tmp_path, requirements__txt="-r base.txt\n-c pins.txt\npsycopg\n",
-          base__txt="flask  # web\n--requirement=more.txt\n", more__txt="click\n",
-          pins__txt="flask==3.0\n")
+    write(
+        tmp_path,
+        requirements__txt="-r base.txt\n-c pins.txt\npsycopg\n",
+        base__txt="flask  # web\n--requirement=more.txt\n",
+        more__txt="click\n",
+        pins__txt="flask==3.0\n",
+    )
     before = needs_of(tmp_path)
     assert before.text.split("\n") == [
-        "flask  # web", "click", f"-c {tmp_path / 'pins.txt'}", "psycopg", ""
+        "flask  # web",
+        "click",
+        f"-c {tmp_path / 'pins.txt'}",
+        "psycopg",
+        "",
     ]
     write(tmp_path, more__txt="click==8\n")
     between = needs_of(tmp_path)
@@ -103,11 +111,15 @@ def test_requirements_that_windows_has_written_are_read(tmp_path: Path) -> None:
 def test_metadata_holds_scripts_and_entry_points() -> None:
     project = {
         "project": {
-            "name": "shop", "dynamic": ["version"], "scripts": {"shop": "shop.cli:main"},
+            "name": "shop",
+            "dynamic": ["version"],
+            "scripts": {"shop": "shop.cli:main"},
             "entry-points": {"shop.plugins": {"a": "shop.a"}},
         }
     }
-    assert metadata(project) == ("shop", "0", {
-        "console_scripts": {"shop": "shop.cli:main"}, "shop.plugins": {"a": "shop.a"}
-    })
+    assert metadata(project) == (
+        "shop",
+        "0",
+        {"console_scripts": {"shop": "shop.cli:main"}, "shop.plugins": {"a": "shop.a"}},
+    )
     assert metadata({}) == ("", "0", {})

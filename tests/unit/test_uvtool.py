@@ -72,12 +72,24 @@ def test_what_people_meet_is_named(said: str, happened: str, remedy: str) -> Non
 
 def test_uv_keeps_the_index_and_the_proxy_of_its_caller_and_loses_what_would_mislead_it() -> None:
     kept = {
-        "HOME": "/h", "PATH": "/bin", "UV_INDEX_MINE_PASSWORD": "x", "UV_DEFAULT_INDEX": "u",
-        "https_proxy": "p", "HTTP_PROXY": "p", "SSL_CERT_FILE": "c", "UV_CACHE_DIR": "d",
+        "HOME": "/h",
+        "PATH": "/bin",
+        "UV_INDEX_MINE_PASSWORD": "x",
+        "UV_DEFAULT_INDEX": "u",
+        "https_proxy": "p",
+        "HTTP_PROXY": "p",
+        "SSL_CERT_FILE": "c",
+        "UV_CACHE_DIR": "d",
     }
     lost = {
-        "VIRTUAL_ENV": "/v", "UV_PROJECT_ENVIRONMENT": "/v", "UV_PYTHON": "3.9", "PYTHONPATH": "/",
-        "UV_NO_SYNC": "1", "DATABASE_URL": "s", "PYTHONHOME": "/", "UV_PROJECT": "/p",
+        "VIRTUAL_ENV": "/v",
+        "UV_PROJECT_ENVIRONMENT": "/v",
+        "UV_PYTHON": "3.9",
+        "PYTHONPATH": "/",
+        "UV_NO_SYNC": "1",
+        "DATABASE_URL": "s",
+        "PYTHONHOME": "/",
+        "UV_PROJECT": "/p",
     }
     seen = environment(kept | lost)
     assert kept.items() <= seen.items()

@@ -1,21 +1,24 @@
 """What httpd runs: settles the process as boot.json beside this file says, then loads the app.
 
 Stands alone, since it is copied beside its boot.json and run by the site's own Python. Writes
-nothing and sees no request.
+nothing and sees no request. It is in the memory of every process of every site: what only some
+apps need is imported where they need it.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.machinery
-import importlib.util
 import json
 import os
 import sys
-from pathlib import Path
-from types import CodeType, GeneratorType, ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from pathlib import Path
+    from types import CodeType, ModuleType
+    from typing import Any
 
 USUAL_NAMES = ("application", "app")
 """What the callable is called where nobody says."""
@@ -40,11 +43,12 @@ class FreshLoader(importlib.machinery.SourceFileLoader):
         return code
 
 
-def start(boot_json: Path) -> Any:
+def start(boot_json: str | Path) -> Any:
     """Settle this process and return the app that `boot_json` names."""
-    boot = json.loads(boot_json.read_bytes())
+    with open(boot_json, "rb") as file:  # noqa: PTH123 - pathlib is not worth its memory here
+        boot = json.loads(file.read())
     settle(boot)
-    return load(boot["app"], Path(boot["cwd"]))
+    return load(boot["app"], boot["cwd"])
 
 
 def settle(boot: dict[str, Any]) -> None:
@@ -64,12 +68,12 @@ def first(*folders: str) -> None:
     sys.path[:] = [*folders, *(one for one in sys.path if one not in folders)]
 
 
-def load(app: str, root: Path) -> Any:
+def load(app: str, root: str | Path) -> Any:
     """The object that "module:callable", "module:factory()" or "file.py:callable" names."""
     where, _, expression = app.partition(":")
     # "mysite.wsgi:application" is a module; a file of that ending is written "./mysite.wsgi".
     is_file = where.endswith(".py") or "/" in where or (where.endswith(".wsgi") and not expression)
-    module = load_file(root / where) if is_file else load_module(where)
+    module = load_file(root, where) if is_file else load_module(where)
     if expression:
         return evaluate(expression, module)
     for name in USUAL_NAMES:
@@ -94,8 +98,12 @@ def load_module(name: str) -> ModuleType:
         raise Unfit("no-app-module", f'"{name}" cannot be imported: {error}') from None
 
 
-def load_file(path: Path) -> ModuleType:
+def load_file(root: str | Path, where: str) -> ModuleType:
     """Import a file under the name it would have for others, so that it is loaded only once."""
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(root, where)
     if not path.is_file():
         raise Unfit("no-app-file", f"there is no file {path.name} in {path.parent}")
     base, parts = path.parent, [path.stem]
@@ -116,6 +124,8 @@ def load_file(path: Path) -> ModuleType:
 
 def _load_unnamed(path: Path) -> ModuleType:
     """A file that no import finds: a .wsgi file, or one named like a module of Python's own."""
+    import importlib.util
+
     name = "hostel_site_" + "".join(char if char.isalnum() else "_" for char in path.stem)
     loader = FreshLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
@@ -132,6 +142,10 @@ def _load_unnamed(path: Path) -> ModuleType:
 
 def evaluate(expression: str, module: ModuleType) -> Any:
     """A name, an attribute of one, or a call of either with literal arguments."""
+    if expression.isidentifier():
+        return _member(module, expression)
+    import ast
+
     try:
         node = ast.parse(expression, mode="eval").body
     except SyntaxError:
@@ -150,6 +164,8 @@ def evaluate(expression: str, module: ModuleType) -> Any:
 
 
 def _attribute(node: ast.expr, expression: str, module: ModuleType) -> Any:
+    import ast
+
     if isinstance(node, ast.Name):
         owner: Any = module
         name = node.id
@@ -158,10 +174,15 @@ def _attribute(node: ast.expr, expression: str, module: ModuleType) -> Any:
         name = node.attr
     else:
         raise Unfit("bad-name", f'"{expression}" is no name of a callable')
+    return _member(owner, name)
+
+
+def _member(owner: Any, name: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError:
-        where = _origin(owner) if isinstance(owner, ModuleType) else kind(owner)
+        module = isinstance(owner, type(sys))
+        where = _origin(owner) if module else kind(owner)
         raise Unfit("no-callable", f'{where} has no "{name}"', names_in(owner)) from None
 
 
@@ -203,9 +224,12 @@ def traced(app: Any) -> Any:
             answer = app(environ, start_response)
         except BaseException:
             raise
-        return _streamed(answer) if isinstance(answer, GeneratorType) else answer
+        return _streamed(answer) if isinstance(answer, _Generator) else answer
 
     return application
+
+
+_Generator = type(_ for _ in [""])
 
 
 def _streamed(answer: Any) -> Any:
@@ -221,4 +245,4 @@ def _bytes(text: str) -> bytes:
 
 # mod_wsgi runs this file under a name of its own; everyone else imports it.
 if __name__.startswith("_mod_wsgi_"):
-    application = traced(start(Path(__file__).with_name("boot.json")))
+    application = traced(start(os.path.join(os.path.dirname(__file__), "boot.json")))  # noqa: PTH118, PTH120

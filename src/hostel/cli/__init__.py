@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -83,13 +84,29 @@ def hostel() -> None:
     """Hosts Python WSGI apps on Apache httpd and mod_wsgi, from one file."""
 
 
+def _speak_utf_8() -> None:
+    """Begin again in Python's UTF-8 mode where the caller's locale is another.
+
+    Names of files and values of variables are bytes that the app takes for UTF-8; in another
+    encoding they would be changed on their way, or could not be passed on at all.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        # -P: the folder one stands in is a project, whose modules are not Hostel's.
+        again = [sys.executable, "-P", "-X", "utf8", "-m", "hostel", *sys.argv[1:]]
+        os.execv(sys.executable, again)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line and exit with the code `docs/reference.md` lists."""
+    _speak_utf_8()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     color = False if os.environ.get("NO_COLOR") else None
     try:
-        code = hostel.main(standalone_mode=False, color=color)
+        code = hostel.main(prog_name="hostel", standalone_mode=False, color=color)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)

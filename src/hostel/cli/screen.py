@@ -16,11 +16,12 @@ INDENT = "    "
 def error(problem: HostelError) -> None:
     """An error in three parts: what was being done and happened, its detail, what to do."""
     mark = click.style("error", fg="red", bold=True)
-    click.echo(f"{mark}: {problem.doing}: {click.style(problem.happened, bold=True)}", err=True)
-    for line in problem.detail.splitlines():
-        click.echo(INDENT + line, err=True)
+    color = False if os.environ.get("NO_COLOR") else None  # here click may know no more of it
+    lines = [f"{mark}: {problem.doing}: {click.style(problem.happened, bold=True)}"]
+    lines += [INDENT + line for line in problem.detail.splitlines()]
     if problem.remedy:
-        click.echo(click.style("→ ", fg="cyan") + problem.remedy, err=True)
+        lines.append(click.style("→ ", fg="cyan") + problem.remedy)
+    click.echo("\n".join(lines), err=True, color=color)
 
 
 def note(text: str) -> None:

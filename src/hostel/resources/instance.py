@@ -21,6 +21,10 @@ from hostel.plan import Change, Key
 from hostel.processes import Identity
 from hostel.states import InstanceState
 
+FRUGAL = {"MALLOC_ARENA_MAX": "2"}
+"""For glibc, in httpd's own environment only: with a Python lock, more heaps are only memory. The
+app does not see it, since its os.environ is settled before its first import."""
+
 GRACE_SECONDS = 30.0
 """How long requests in flight may take to end when an instance is stopped."""
 
@@ -76,8 +80,9 @@ class Instances:
         began = places.console.stat().st_size if places.console.exists() else 0
         # As the runner, never as root: no part of an app's environment (LD_PRELOAD, say) may
         # reach a process with root's rights.
+        env = {**FRUGAL, **boot["env"]}
         child = machine.spawn(
-            argv, env=boot["env"], cwd=Path(boot["cwd"]), log=places.console, as_runner=True
+            argv, env=env, cwd=Path(boot["cwd"]), log=places.console, as_runner=True
         )
         who = processes.identity(child.pid)
         if who is None:

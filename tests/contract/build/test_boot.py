@@ -34,8 +34,12 @@ def checked(project: Project, machine: Machine, python: Interpreter) -> Check:
         boot.chmod(0o755)
         shutil.copy(str(resources.files("hostel") / "boot" / "wsgi.py"), boot)
         facts = {
-            "app": app, "cwd": str(root), "path": [str(root)], "argv": ["app"],
-            "env": {"LANG": "C.UTF-8"}, **more,
+            "app": app,
+            "cwd": str(root),
+            "path": [str(root)],
+            "argv": ["app"],
+            "env": {"LANG": "C.UTF-8"},
+            **more,
         }
         (boot / "boot.json").write_text(json.dumps(facts))
         for path in boot.iterdir():
@@ -65,15 +69,21 @@ def test_a_good_app_passes_in_silence(checked: Check) -> None:
         ("app:app", {"app.py": HELLO.replace("application", "app")}),
         ("app", {"app.py": HELLO.replace("application", "app")}),
         ("app:make()", {"app.py": HELLO + "def make(): return application\n"}),
-        ("app:make('x', debug=True)", {
-            "app.py": HELLO + "def make(name, debug=False): return application\n"}),
+        (
+            "app:make('x', debug=True)",
+            {"app.py": HELLO + "def make(name, debug=False): return application\n"},
+        ),
         ("app:Holder.app", {"app.py": HELLO + "class Holder: app = staticmethod(application)\n"}),
         ("site.wsgi", {"site.wsgi": HELLO}),
         ("deploy/my-app.wsgi", {"deploy/my-app.wsgi": HELLO}),
-        ("pkg.web:application", {"pkg/__init__.py": "", "pkg/web.py": "from . import x\n" + HELLO,
-                                 "pkg/x.py": ""}),
-        ("pkg/web.py", {"pkg/__init__.py": "", "pkg/web.py": "from . import x\n" + HELLO,
-                        "pkg/x.py": ""}),
+        (
+            "pkg.web:application",
+            {"pkg/__init__.py": "", "pkg/web.py": "from . import x\n" + HELLO, "pkg/x.py": ""},
+        ),
+        (
+            "pkg/web.py",
+            {"pkg/__init__.py": "", "pkg/web.py": "from . import x\n" + HELLO, "pkg/x.py": ""},
+        ),
         ("mysite.wsgi:application", {"mysite/__init__.py": "", "mysite/wsgi.py": HELLO}),
         ("site.py", {"site.py": HELLO}),
         ("json.py", {"json.py": HELLO}),
@@ -86,23 +96,30 @@ def test_each_way_to_name_an_app_is_understood(
 
 
 def test_a_file_is_the_module_that_others_import(checked: Check) -> None:
-    checked("app.py", {
-        "app.py": "import models\ncount = 1\n" + HELLO + "assert models.other.count == 1\n",
-        "models.py": "import app as other\n",
-    })
+    checked(
+        "app.py",
+        {
+            "app.py": "import models\ncount = 1\n" + HELLO + "assert models.other.count == 1\n",
+            "models.py": "import app as other\n",
+        },
+    )
 
 
 def test_the_process_is_settled_before_the_app_is_loaded(checked: Check) -> None:
     env = {"LANG": "C.UTF-8", "A": "ä 'q' \"d\" $x\n=#", "EMPTY": "", "Ü": "x"}
-    checked("app:application", {
-        "app.py": f"import os, sys\nassert dict(os.environ) == {env!r}, os.environ\n"
-                  "assert os.path.samefile('.', os.path.dirname(__file__))\n"
-                  "assert sys.argv == ['app'] and sys.path[0] == os.path.dirname(__file__)\n"
-                  f"import subprocess\n"
-                  "out = subprocess.run(['/usr/bin/env', '-0'], capture_output=True).stdout\n"
-                  "assert set(out.decode().split('\\0')[:-1]) == "
-                  f"{ {f'{k}={v}' for k, v in env.items()}!r}\n" + HELLO,
-    }, env=env)
+    checked(
+        "app:application",
+        {
+            "app.py": f"import os, sys\nassert dict(os.environ) == {env!r}, os.environ\n"
+            "assert os.path.samefile('.', os.path.dirname(__file__))\n"
+            "assert sys.argv == ['app'] and sys.path[0] == os.path.dirname(__file__)\n"
+            f"import subprocess\n"
+            "out = subprocess.run(['/usr/bin/env', '-0'], capture_output=True).stdout\n"
+            "assert set(out.decode().split('\\0')[:-1]) == "
+            f"{ {f'{k}={v}' for k, v in env.items()}!r}\n" + HELLO,
+        },
+        env=env,
+    )
 
 
 def test_what_the_app_prints_disturbs_nothing(checked: Check) -> None:
@@ -115,10 +132,13 @@ def test_what_the_app_prints_disturbs_nothing(checked: Check) -> None:
 
 def test_threads_and_exit_handlers_of_the_app_do_not_hold_it_up(checked: Check) -> None:
     began = time.monotonic()
-    checked("app", {
-        "app.py": "import atexit, threading, time\natexit.register(time.sleep, 60)\n"
-                  "threading.Thread(target=time.sleep, args=(60,)).start()\n" + HELLO
-    })
+    checked(
+        "app",
+        {
+            "app.py": "import atexit, threading, time\natexit.register(time.sleep, 60)\n"
+            "threading.Thread(target=time.sleep, args=(60,)).start()\n" + HELLO
+        },
+    )
     assert time.monotonic() - began < 10
 
 
@@ -157,8 +177,12 @@ def test_a_module_in_a_folder_of_the_project_is_found(checked: Check) -> None:
 
 
 def test_the_apps_own_lines_are_the_detail_and_its_environment_is_not(checked: Check) -> None:
-    error = said(checked, "app", {"app.py": "def f():\n    1 / 0\nf()\n"},
-                 env={"LANG": "C.UTF-8", "SECRET": "hunter2"})
+    error = said(
+        checked,
+        "app",
+        {"app.py": "def f():\n    1 / 0\nf()\n"},
+        env={"LANG": "C.UTF-8", "SECRET": "hunter2"},
+    )
     assert 'File "app.py", line 2, in f' in error.detail
     assert "hunter2" not in f"{error}{error.detail}{error.remedy}"
     assert "hostel_boot" not in error.detail
@@ -189,9 +213,15 @@ def test_a_process_that_ends_without_a_word_is_told(
 
 
 def test_no_process_is_left_behind(checked: Check) -> None:
-    said(checked, "app", {
-        "app.py": "import subprocess, time\nsubprocess.Popen(['sleep', '61.75'])\ntime.sleep(60)\n"
-    }, timeout=2)
+    said(
+        checked,
+        "app",
+        {
+            "app.py": "import subprocess, time\n"
+            "subprocess.Popen(['sleep', '61.75'])\ntime.sleep(60)\n"
+        },
+        timeout=2,
+    )
     time.sleep(0.3)
     every = psutil.process_iter(["cmdline"])
     left = [one for one in every if "61.75" in (one.info["cmdline"] or [])]

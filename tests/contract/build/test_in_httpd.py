@@ -48,8 +48,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def serve(
-    project: Project, place: Path, machine: Machine, python: Interpreter, cache: Path, wheel: Wheel,
-    no_index: None, monkeypatch: pytest.MonkeyPatch,
+    project: Project,
+    place: Path,
+    machine: Machine,
+    python: Interpreter,
+    cache: Path,
+    wheel: Wheel,
+    no_index: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Serve]:
     """Hosts an app on a real httpd started with a foreign environment; returns its answer."""
     httpd = httpd_build.find(machine)
@@ -76,8 +82,10 @@ def serve(
         (place / "httpd.conf").write_text(conf(httpd, place, made, port))
         child = machine.spawn(
             [str(httpd.binary), "-f", str(place / "httpd.conf"), "-DFOREGROUND"],
-            env={"FOREIGN": "leak", "LANG": "C.UTF-8", "A": "other"}, cwd=place,
-            log=place / "console", as_runner=True,
+            env={"FOREIGN": "leak", "LANG": "C.UTF-8", "A": "other"},
+            cwd=place,
+            log=place / "console",
+            as_runner=True,
         )
         started.append(child)
         return json.loads(ask(port, place))
@@ -94,12 +102,22 @@ def conf(httpd: httpd_build.Httpd, place: Path, made: Path, port: int) -> str:
         for name in ("mpm_event", "authz_core")
         if (httpd.modules_dir / f"mod_{name}.so").exists()
     ]
-    return "\n".join([
-        *loaded, f"LoadModule wsgi_module {place}/mod_wsgi.so", f"Listen 127.0.0.1:{port}",
-        "ServerName localhost", f"PidFile {place}/run/pid", f"DefaultRuntimeDir {place}/run",
-        f"ErrorLog {place}/run/error.log", f"WSGIPythonHome {made}", "StartServers 1",
-        f"WSGIScriptAlias / {place}/wsgi.py", "WSGIApplicationGroup %{GLOBAL}", ""
-    ])
+    return "\n".join(
+        [
+            *loaded,
+            f"LoadModule wsgi_module {place}/mod_wsgi.so",
+            f"Listen 127.0.0.1:{port}",
+            "ServerName localhost",
+            f"PidFile {place}/run/pid",
+            f"DefaultRuntimeDir {place}/run",
+            f"ErrorLog {place}/run/error.log",
+            f"WSGIPythonHome {made}",
+            "StartServers 1",
+            f"WSGIScriptAlias / {place}/wsgi.py",
+            "WSGIApplicationGroup %{GLOBAL}",
+            "",
+        ]
+    )
 
 
 def ask(port: int, place: Path) -> bytes:

@@ -41,10 +41,12 @@ def test_the_system_s_own_needs_no_uv(
 
 
 def test_the_site_file_goes_before_the_files_of_tools(project: Project) -> None:
-    root = project({
-        ".python-version": "# ours\n\n3.12.1\n",
-        "pyproject.toml": '[project]\nrequires-python = ">=3.11"\n',
-    })
+    root = project(
+        {
+            ".python-version": "# ours\n\n3.12.1\n",
+            "pyproject.toml": '[project]\nrequires-python = ">=3.11"\n',
+        }
+    )
     assert wish_of("3.13", root).text == "3.13"
     assert (wish_of(None, root).text, wish_of(None, root).source) == ("3.12.1", ".python-version")
     (root / ".python-version").unlink()

@@ -43,16 +43,38 @@ def names(code: Path) -> set[str]:
 
 
 def test_caches_editors_secrets_and_environments_stay_out(project: Project) -> None:
-    root = project({
-        "app.py": "", "pkg/__init__.py": "", "pkg/__pycache__/x.pyc": "", "old.pyc": "",
-        ".git/HEAD": "", "node_modules/a/b.js": "", ".venv/bin/python": "", ".env": "S=1",
-        ".env.local": "S=2", "myenv/pyvenv.cfg": "", "myenv/x.py": "", "env/settings.py": "",
-        "venv/pyvenv.cfg": "", ".pytest_cache/x": "", ".DS_Store": "", "a.swp": "",
-        "hostel.toml": "[env]\nS = 1", ".gitignore": "static/built.css\n", "static/built.css": "",
-        "pkg/.env": "S=3",
-    })
+    root = project(
+        {
+            "app.py": "",
+            "pkg/__init__.py": "",
+            "pkg/__pycache__/x.pyc": "",
+            "old.pyc": "",
+            ".git/HEAD": "",
+            "node_modules/a/b.js": "",
+            ".venv/bin/python": "",
+            ".env": "S=1",
+            ".env.local": "S=2",
+            "myenv/pyvenv.cfg": "",
+            "myenv/x.py": "",
+            "env/settings.py": "",
+            "venv/pyvenv.cfg": "",
+            ".pytest_cache/x": "",
+            ".DS_Store": "",
+            "a.swp": "",
+            "hostel.toml": "[env]\nS = 1",
+            ".gitignore": "static/built.css\n",
+            "static/built.css": "",
+            "pkg/.env": "S=3",
+        }
+    )
     assert names(copied(root)) == {
-        "app.py", "pkg", "pkg/__init__.py", "env", "env/settings.py", ".gitignore", "static",
+        "app.py",
+        "pkg",
+        "pkg/__init__.py",
+        "env",
+        "env/settings.py",
+        ".gitignore",
+        "static",
         "static/built.css",
     }
 
@@ -124,17 +146,29 @@ def test_links_inside_stay_inside_and_links_out_lead_to_the_same_place(project: 
     outside = root.parent / "outside.txt"
     outside.write_text("outside")
     links = {
-        "rel": "a/real.txt", "abs": str(root / "a/real.txt"), "a/up": "../a/real.txt",
-        "folder": "a", "out": "../outside.txt", "far": "/etc/hosts", "dangling": "nowhere",
-        "env": ".env", "loop": "loop",
+        "rel": "a/real.txt",
+        "abs": str(root / "a/real.txt"),
+        "a/up": "../a/real.txt",
+        "folder": "a",
+        "out": "../outside.txt",
+        "far": "/etc/hosts",
+        "dangling": "nowhere",
+        "env": ".env",
+        "loop": "loop",
     }
     for name, target in links.items():
         (root / name).symlink_to(target)
     code = copied(root)
     assert {name: str((code / name).readlink()) for name in links} == {
-        "rel": "a/real.txt", "abs": "a/real.txt", "a/up": "real.txt", "folder": "a",
-        "out": str(outside), "far": "/etc/hosts", "dangling": "nowhere",
-        "env": str(root / ".env"), "loop": "loop",
+        "rel": "a/real.txt",
+        "abs": "a/real.txt",
+        "a/up": "real.txt",
+        "folder": "a",
+        "out": str(outside),
+        "far": "/etc/hosts",
+        "dangling": "nowhere",
+        "env": str(root / ".env"),
+        "loop": "loop",
     }
     assert (code / "abs").resolve() == code / "a" / "real.txt"
 
@@ -148,7 +182,10 @@ def test_databases_and_what_is_to_be_kept_stay_where_they_are(project: Project) 
     code = copied(root, keep=("media", "later.txt"))
     assert names(code) == {"app.py", "data.bin", "empty.sqlite3", "media", "later.txt", "notes-wal"}
     assert scan(root, ("media", "later.txt")).kept == (
-        "data.bin", "empty.sqlite3", "later.txt", "media"
+        "data.bin",
+        "empty.sqlite3",
+        "later.txt",
+        "media",
     )
     with sqlite3.connect(code / "data.bin") as database:
         database.execute("insert into t values (7)")

@@ -70,18 +70,27 @@ def test_a_project_brings_its_dependencies_its_metadata_and_none_of_its_code(
     project: Project, wheel: Wheel, ensure: Ensure
 ) -> None:
     wheel("thing")
-    made, _ = ensure(project({
-        "pyproject.toml": '[project]\nname = "my-shop"\nversion = "1.2"\ndependencies=["thing"]\n'
-                          '[project.scripts]\nshop = "shop.cli:main"\n'
-                          '[build-system]\nrequires = ["nowhere"]\nbuild-backend = "nowhere"\n',
-        "shop/__init__.py": "", "shop/cli.py": "def main(): print('from the release')\n",
-    }))
+    made, _ = ensure(
+        project(
+            {
+                "pyproject.toml": '[project]\nname = "my-shop"\nversion = "1.2"\n'
+                'dependencies=["thing"]\n'
+                '[project.scripts]\nshop = "shop.cli:main"\n'
+                '[build-system]\nrequires = ["nowhere"]\nbuild-backend = "nowhere"\n',
+                "shop/__init__.py": "",
+                "shop/cli.py": "def main(): print('from the release')\n",
+            }
+        )
+    )
     about = "import importlib.metadata as m, thing; print(m.version('my-shop'), end=' '); "
     about += "print([e.value for e in m.entry_points(group='console_scripts', name='shop')])"
     assert python_says(made, about) == "1.2 ['shop.cli:main']"
     assert list(made.glob("lib/*/site-packages/shop*")) == []
     ran = subprocess.run(
-        [made / "bin" / "shop"], capture_output=True, text=True, check=False,
+        [made / "bin" / "shop"],
+        capture_output=True,
+        text=True,
+        check=False,
         env={"PYTHONPATH": str(made.parents[1] / "project")},
     )
     assert ran.stdout == "from the release\n"
@@ -91,10 +100,16 @@ def test_the_project_in_its_own_requirements_is_no_install_of_its_code(
     project: Project, wheel: Wheel, ensure: Ensure
 ) -> None:
     wheel("thing")
-    made, _ = ensure(project({
-        "requirements.txt": "-e .\n", "shop.py": "",
-        "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\ndependencies = ["thing"]\n',
-    }))
+    made, _ = ensure(
+        project(
+            {
+                "requirements.txt": "-e .\n",
+                "shop.py": "",
+                "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\n'
+                'dependencies = ["thing"]\n',
+            }
+        )
+    )
     assert python_says(made, "import thing; print(thing.version)") == "1.0"
     assert list(made.glob("lib/*/site-packages/*.pth")) == []
 
@@ -106,10 +121,13 @@ def test_a_lock_is_followed_to_the_letter(
 
     wheel("thing")
     wheel("other")
-    root = project({
-        "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
-                          'dependencies = ["thing"]\n[dependency-groups]\ndev = ["other"]\n',
-    })
+    root = project(
+        {
+            "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\n'
+            'requires-python = ">=3.11"\n'
+            'dependencies = ["thing"]\n[dependency-groups]\ndev = ["other"]\n',
+        }
+    )
     arguments = ["lock", "--python", str(python.path), "--no-index"]
     locked = uvtool.run(Machine(), [*arguments, "-f", str(place / "wheels")], cwd=root)
     assert locked.ok, locked.err
@@ -155,9 +173,7 @@ def test_one_that_was_left_half_made_is_made_again(
     assert not (made / "stray").exists()
 
 
-def test_one_whose_python_has_gone_is_made_again(
-    project: Project, ensure: Ensure
-) -> None:
+def test_one_whose_python_has_gone_is_made_again(project: Project, ensure: Ensure) -> None:
     root = project({"app.py": ""})
     made, _ = ensure(root)
     (made / "bin" / "python").unlink()
@@ -186,12 +202,14 @@ def test_a_line_that_cannot_be_read_is_told_by_the_name_of_its_file(
 
 
 def test_a_package_that_cannot_be_built_is_named(project: Project, ensure: Ensure) -> None:
-    root = project({
-        "requirements.txt": "./broken\n",
-        "broken/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
-                                 'backend-path = ["."]\n',
-        "broken/backend.py": "def build_wheel(*a, **k): raise RuntimeError('no way')\n",
-    })
+    root = project(
+        {
+            "requirements.txt": "./broken\n",
+            "broken/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
+            'backend-path = ["."]\n',
+            "broken/backend.py": "def build_wheel(*a, **k): raise RuntimeError('no way')\n",
+        }
+    )
     with pytest.raises(HostelError) as caught:
         ensure(root)
     assert "cannot be built" in caught.value.happened

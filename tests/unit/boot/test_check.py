@@ -98,10 +98,22 @@ def caught(text: str, filename: str = "app.py") -> BaseException:
 @pytest.mark.parametrize(
     "text",
     [
-        "print 'hello'", "print x", "import sys\nprint >>sys.stderr, 1", "exec 'a'",
-        "raise E, 'x'", "a <> b", "`x`",
-        "ur'x'", "mode = 0755", "isinstance('', basestring)", "xrange(3)", "unicode('')",
-        "import urllib2", "import ConfigParser", "{}.iteritems()", "raw_input()",
+        "print 'hello'",
+        "print x",
+        "import sys\nprint >>sys.stderr, 1",
+        "exec 'a'",
+        "raise E, 'x'",
+        "a <> b",
+        "`x`",
+        "ur'x'",
+        "mode = 0755",
+        "isinstance('', basestring)",
+        "xrange(3)",
+        "unicode('')",
+        "import urllib2",
+        "import ConfigParser",
+        "{}.iteritems()",
+        "raw_input()",
     ],
 )
 def test_python_2_is_known_by_its_words(text: str) -> None:

@@ -29,7 +29,9 @@ def folder(
     needs("django", "dj_database_url", "psycopg_pool")
     copy = tmp_path_factory.mktemp("release") / "djangosite"
     return shutil.copytree(
-        examples / "djangosite", copy, ignore=shutil.ignore_patterns("staticfiles", "__pycache__")
+        examples / "djangosite",
+        copy,
+        ignore=shutil.ignore_patterns("staticfiles", "__pycache__", ".hostel"),
     )
 
 
