@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 # -- pypiserver: an index that twine uploads to and pip installs from -----------------------------
 
 INDEX = {
-    "requirements.txt": "pypiserver[passlib]\n",
+    "requirements.txt": "pypiserver[passlib]==2.4.2\n",
     "hostel.toml": 'app = "index.py"\n[health]\npath = "/health"\n',
     # pypiserver.app() takes arguments that only the machine knows: three lines of the user's own.
     "index.py": """
@@ -70,7 +70,7 @@ def tools() -> Iterator[Path]:
                 "--link-mode",
                 "copy",
                 "pip",
-                "twine",
+                "twine>=6,<8",
             ],
             check=True,
         )
@@ -196,7 +196,7 @@ def test_packages_go_through_a_hosted_index_by_twine_and_pip(project: Any, tools
 
 # -- httpbin: every corner of HTTP, from Flask ----------------------------------------------------
 
-BIN = {"requirements.txt": "httpbin[mainapp]\n", "hostel.toml": 'app = "httpbin:app"\n'}
+BIN = {"requirements.txt": "httpbin[mainapp]==0.10.4\n", "hostel.toml": 'app = "httpbin:app"\n'}
 
 
 @pytest.fixture(scope="module", params=["user", "root"])
