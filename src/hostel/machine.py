@@ -231,7 +231,7 @@ def remedy_for(error: OSError) -> str:
         errno.EPERM: f"Make {where} writable for you, or give another folder with --dir.",
         errno.ENAMETOOLONG: "Use a shorter path.",
         errno.E2BIG: "No process can be given that much: shorten the values in [env] and .env "
-        "(128 KB is the most for one).",
+        "(128 KB is the most for one, about 2 MB for all together).",
     }
     return remedies.get(error.errno or 0, "")
 

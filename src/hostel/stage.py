@@ -14,8 +14,9 @@ from hostel.httpd_build import Httpd
 from hostel.project import Project, Running
 from hostel.verify import Front
 
-LOCAL_NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")
-"""What a certificate of the local CA covers beside the declared names."""
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+"""What a certificate of the local CA covers beside the declared names and SITE.localhost: a
+wildcard below localhost is believed by no client."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _certificate(project: Project) -> tuple[bytes, Path]:
     from hostel import localca
 
     authority = localca.ensure(localca.default_folder(), project.machine)
-    names = (*project.site.domains, *LOCAL_NAMES)
+    names = (*project.site.domains, f"{project.site.name}.localhost", *LOCAL_NAMES)
     for path in sorted(project.layout.instance.glob("tls-*.pem")):
         pem = project.machine.read(path)
         if pem is not None and localca.still_good(pem, names, authority):
