@@ -51,6 +51,12 @@ _NOT_PACKAGES = frozenset(
 )
 
 
+NO_STATIC_ROOT = (
+    "Django's static files, those of its admin too, are not served: set "
+    'STATIC_ROOT = BASE_DIR / "staticfiles" in the settings, and they are collected and served.'
+)
+
+
 @dataclass(frozen=True)
 class Guess:
     """The app as the site file would say it, and why: `because` completes "... because".
@@ -64,6 +70,7 @@ class Guess:
     static: Mapping[str, str] = field(default_factory=dict)
     build: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -255,7 +262,8 @@ def _django(django: django_project.Django) -> Guess:
         raise _is_asgi(Path(django.because), Binding("application", "asgi", "Django's"), True)
     collect = ("python", django.manage, "collectstatic", "--noinput")
     build = collect if django.static else ()
-    return Guess(django.app, django.because, django.static, build, django.databases)
+    advice = "" if django.static else NO_STATIC_ROOT
+    return Guess(django.app, django.because, django.static, build, django.databases, advice)
 
 
 def _is_asgi(file: Path, bound: Binding, django: bool = False) -> UsageError:

@@ -92,10 +92,16 @@ class Machine:
         """Make one folder (and plain parents) with this mode and owner; settle an existing one."""
         with self._explained(f"making the folder {path}"):
             path.mkdir(parents=True, exist_ok=True)
-            if stat.S_IMODE(path.stat().st_mode) != mode:
-                path.chmod(mode)
-            if self.is_root and owner is not None:
-                os.chown(path, owner.uid, owner.gid)
+            # Root follows no link that others may have put there.
+            flags = os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if self.is_root else 0)
+            descriptor = os.open(path, flags)
+            try:
+                if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+                    os.fchmod(descriptor, mode)
+                if self.is_root and owner is not None:
+                    os.fchown(descriptor, owner.uid, owner.gid)
+            finally:
+                os.close(descriptor)
 
     def remove(self, path: Path) -> None:
         """Remove a file or a whole folder; nothing there is fine."""
@@ -117,6 +123,35 @@ class Machine:
             if not _allowed(info, account, wants):
                 return part
         return None
+
+    @contextlib.contextmanager
+    def eyes_of_owner(self, folder: Path) -> Iterator[None]:
+        """As root, see files with the rights of whoever owns `folder`, until the block ends.
+
+        Its owner may swap a file or folder in it for a link at any moment; what root alone may
+        read must not be found behind it. Reads only: nothing else may happen in the block.
+        """
+        owner = folder.stat()
+        if not self.is_root or owner.st_uid == 0:
+            yield
+            return
+        groups = os.getgroups()
+        os.setgroups([])
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+
+    def may_write(self, path: Path, account: Account) -> bool:
+        """Whether the mode bits let `account` write the file and make others beside it."""
+        with contextlib.suppress(OSError):
+            beside = _allowed(path.parent.stat(), account, 0o3)
+            return beside and (not path.exists() or _allowed(path.stat(), account, 0o2))
+        return False
 
     # -- processes --------------------------------------------------------------------------
 

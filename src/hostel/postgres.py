@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ PLACES = (
 """Where systems keep the programs of one major version: Debian, Red Hat, MacPorts, Homebrew."""
 
 NO_NAME = "could not look up effective user ID"
+
+MOST_BYTES = 1 << 20
+"""No file of a cluster that is read here is ever as large."""
 
 _SHELL = frozenset('"$`\\\n')
 """initdb runs postgres through a shell, in double quotes: these it would not survive."""
@@ -60,15 +64,39 @@ def cluster_major(data: Path, machine: Machine) -> int | None:
 
 
 def read_private(path: Path, machine: Machine) -> bytes | None:
-    """A file of a data folder, which only its owner and root may read."""
+    """A file of a data folder, which only its owner and root may read.
+
+    The app's user owns the folder and can put anything there: a link to a file that only root
+    may read, a pipe that never ends. Only a plain file of that user's own is read.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return machine.read(path)
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except PermissionError as error:
         raise HostelError(
             f"reading {path}",
             "it belongs to another user",
             "Run hostel as the user that made this site's database, or as root.",
         ) from error
+    except OSError as error:
+        raise _not_plain(path) from error
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(descriptor)
+        owners = (machine.runner.uid, machine.me.uid)
+        plain = stat.S_ISREG(info.st_mode) and info.st_nlink == 1 and info.st_uid in owners
+        if not plain or info.st_size > MOST_BYTES:
+            raise _not_plain(path)
+        return file.read(MOST_BYTES)
+
+
+def _not_plain(path: Path) -> HostelError:
+    return HostelError(
+        f"reading {path}",
+        "it is no plain file of the database's own user",
+        "Something other than PostgreSQL put it there: look into it, then remove it.",
+    )
 
 
 def find(

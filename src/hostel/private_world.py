@@ -56,7 +56,7 @@ def world_of(
         console=layout.console,
     )
     resources: dict[str, Resource] = {
-        "file": Files(),
+        "file": Files(layout.instance),
         "instance": Instances(
             places,
             lambda generation: front is not None and is_live(front, generation),

@@ -10,12 +10,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostel.machine import Machine
 
 if TYPE_CHECKING:
     import psutil
+
+
+HTTPD_NAMES = ("apache2", "httpd")
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,39 @@ def alive(who: Identity | None) -> bool:
     return now is not None and abs(now.began - who.began) < 1
 
 
-def with_argument(argument: str) -> Iterator[psutil.Process]:
-    """Living processes that have exactly this among their arguments."""
+def httpds_of(conf: Path, uid: int) -> Iterator[psutil.Process]:
+    """Living httpds of this user, parents and children, that were started with this file.
+
+    Whoever merely looks at the file, an editor or a pager, is none of them.
+    """
     import psutil
 
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if argument in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            if is_httpd(process, conf, uid):
                 yield process
+
+
+def is_httpd(process: psutil.Process, conf: Path, uid: int) -> bool:
+    import psutil
+
+    words = process.cmdline()
+    return (
+        str(conf) in words
+        and "-DFOREGROUND" in words
+        and Path(words[0]).name in HTTPD_NAMES
+        and process.uids().effective == uid
+        and process.status() != psutil.STATUS_ZOMBIE
+    )
+
+
+def is_ours(who: Identity, conf: Path, uid: int) -> bool:
+    """Whether the process is an httpd of this user that was started with this file."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return is_httpd(psutil.Process(who.pid), conf, uid)
+    return False
 
 
 def memory(pid: int) -> int:

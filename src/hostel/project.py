@@ -96,6 +96,7 @@ def open_place(target: str, state: Path | None, machine: Machine) -> Place:
     root = resolve(target).root
     folder = private.state_folder(root, state, machine)
     _fits_httpd(root, folder)
+    private.check_made_here(folder, machine)
     return Place(root, Layout(folder, run_dir(folder, machine)), machine)
 
 
@@ -142,7 +143,9 @@ def instance_of(layout: Layout, machine: Machine) -> Identity | None:
     """The living httpd that the record names; None when it is gone or never was."""
     record = _json(machine, layout.record)
     who = Identity(int(record.get("pid", 0)), float(record.get("began", 0)))
-    return who if who.pid and processes.alive(who) else None
+    if not who.pid or not processes.alive(who):
+        return None
+    return who if processes.is_ours(who, layout.conf, machine.runner.uid) else None
 
 
 def running(layout: Layout, machine: Machine) -> Running | None:

@@ -65,6 +65,7 @@ def build(
     interpreter = choose(recipe.python, recipe.root, machine)
     releases = recipe.state / "releases"
     machine.make_folder(releases, 0o755)
+    source.check_kept(recipe.root.resolve(), recipe.keep)
     _make_kept(recipe, machine)
     for last in (False, True):
         tree = source.scan(recipe.root, machine, recipe.keep, recipe.state)
@@ -119,7 +120,7 @@ def _make(
     machine.make_folder(folder, 0o755)
     say(f"copying the code into release {release.id}")
     try:
-        source.copy(tree, release.code)
+        source.copy(tree, release.code, machine)
         ownership.hand_over(release.code, machine)
         if hook:
             say(f"running the build hook: {' '.join(hook)}")

@@ -132,6 +132,8 @@ def _filled(guess: detect.Guess, said: Mapping[str, Any]) -> tuple[dict[str, Any
                 f"Static files: {prefix} is served from {folder}, filled by "
                 f"`{' '.join(guess.build)}`. Say otherwise with [static] or [hooks]."
             )
+    if guess.advice and "static" not in said:
+        notes.append(guess.advice)
     if guess.keep and "keep" not in said:
         values["keep"] = list(guess.keep)
         notes.append(

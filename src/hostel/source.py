@@ -7,6 +7,7 @@ release needs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -65,12 +66,8 @@ class Vanished(Exception):
     """A file changed or went away while it was read."""
 
 
-def scan(root: Path, machine: Machine, keep: tuple[str, ...], state: Path) -> Tree:
-    """Read the project; what an index in `state`/releases knows to be unchanged is not read again.
-
-    Raises HostelError naming a file that cannot be read.
-    """
-    root = root.resolve()
+def check_kept(root: Path, keep: tuple[str, ...]) -> None:
+    """Raise UsageError for a name to be kept that leads out of the project, by itself or a link."""
     for name in keep:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise UsageError(
@@ -78,8 +75,25 @@ def scan(root: Path, machine: Machine, keep: tuple[str, ...], state: Path) -> Tr
                 f'"{name}" leads out of the project',
                 "Name paths inside the project; what lies elsewhere stays as it is anyway.",
             )
+        through = next((up for up in PurePosixPath(name).parents if (root / up).is_symlink()), None)
+        if through is not None and str(through) != ".":
+            raise UsageError(
+                "reading what is to be kept",
+                f'"{name}" goes through the link {through}',
+                "Name the path it leads to, if that is inside the project.",
+            )
+
+
+def scan(root: Path, machine: Machine, keep: tuple[str, ...], state: Path) -> Tree:
+    """Read the project; what an index in `state`/releases knows to be unchanged is not read again.
+
+    Raises HostelError naming a file that cannot be read.
+    """
+    root = root.resolve()
+    check_kept(root, keep)
     index = FileIndex(state / "releases" / "index.json", machine)
-    entries = _settled(root, _Walk(root, keep, state.resolve(), index))
+    with machine.eyes_of_owner(root):
+        entries = _settled(root, _Walk(root, keep, state.resolve(), index))
     index.save()
     kept = tuple(entry.path for entry in entries if entry.kind == "kept")
     hashed = sha256(f"hostel source {FORMAT}\0".encode())
@@ -210,7 +224,7 @@ def is_database(path: Path) -> bool:
         return False
 
 
-def copy(tree: Tree, code: Path) -> None:
+def copy(tree: Tree, code: Path, machine: Machine) -> None:
     """Write the release's code into the new folder `code`, as the scan saw it.
 
     Raises Vanished when the project is another by now.
@@ -224,7 +238,7 @@ def copy(tree: Tree, code: Path) -> None:
                 target.mkdir()
                 target.chmod(mode_of(0o755, entry.private))
             elif entry.kind == "file":
-                _copy_file(origin, target, entry)
+                _copy_file(origin, target, entry, tree.root, machine)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(entry.target if entry.kind == "link" else origin)
@@ -238,11 +252,13 @@ def copy(tree: Tree, code: Path) -> None:
             ) from error
 
 
-def _copy_file(origin: Path, target: Path, entry: Entry) -> None:
+def _copy_file(origin: Path, target: Path, entry: Entry, root: Path, machine: Machine) -> None:
     hashed = sha256()
     mode = mode_of(0o755 if entry.executable else 0o644, entry.private)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with origin.open("rb") as source, os.fdopen(descriptor, "wb") as out:
+    with os.fdopen(descriptor, "wb") as out, contextlib.ExitStack() as stack:
+        with machine.eyes_of_owner(root):
+            source = stack.enter_context(origin.open("rb"))
         while block := source.read(1 << 20):
             hashed.update(block)
             out.write(block)

@@ -40,8 +40,16 @@ def database_address(project: Project) -> DatabaseAddress | None:
 
 def _dotenv(project: Project) -> dict[str, str]:
     path = project.root / ".env"
+    machine = project.machine
+    if machine.is_root and path.is_symlink() and not path.resolve().is_relative_to(project.root):
+        raise UsageError(
+            f"reading {path}",
+            "it is a link out of the project, and could lead root to any secret of this machine",
+            "Put a file in its place, or run hostel as the user that may read it.",
+        )
     try:
-        text = (project.machine.read(path) or b"").decode()
+        with machine.eyes_of_owner(project.root):
+            text = (machine.read(path) or b"").decode()
     except OSError as error:
         raise UsageError(f"reading {path}", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:

@@ -6,7 +6,7 @@ The flow of `hostel up`, `--reload` and `hostel down`; each step lives in a modu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources as package_files
 
@@ -98,6 +98,7 @@ def converge(stage: Stage, say: Say) -> Outcome:
         notes.append(
             f"the app wrote {written[0]}, which belongs to one release only: name it under keep"
         )
+    notes.extend(_unwritable(project, release))
     return Outcome(running, bool(steps), "; ".join(filter(None, notes)))
 
 
@@ -106,17 +107,25 @@ def take_down(layout: Layout, machine: Machine) -> bool:
     if not layout.state.is_dir():
         return False
     with projects.locked(layout):
-        mend(layout, machine)
-        world = world_of(layout, machine, None)
-        servers = (INSTANCE, server_key(layout.cluster))
-        steps = plan({}, {which: world.observe(which) for which in servers})
+        return take_down_locked(layout, machine)
+
+
+def take_down_locked(layout: Layout, machine: Machine) -> bool:
+    """`take_down` for whoever holds the lock already."""
+    mend(layout, machine)
+    world = world_of(layout, machine, None)
+    stopped = False
+    # One after the other: what is wrong with PostgreSQL must not keep httpd from being stopped.
+    for which in (INSTANCE, server_key(layout.cluster)):
+        steps = plan({}, {which: world.observe(which)})
         for change in steps.removals:
             world.enact(change)
-        machine.remove(layout.site_record)
-        private.tidy(layout)
-        if not layout.run.is_relative_to(layout.state):
-            machine.remove(layout.run)
-        return bool(steps)
+        stopped = stopped or bool(steps)
+    machine.remove(layout.site_record)
+    private.tidy(layout)
+    if not layout.run.is_relative_to(layout.state):
+        machine.remove(layout.run)
+    return stopped
 
 
 def mend(layout: Layout, machine: Machine) -> int:
@@ -190,6 +199,18 @@ def _actions(project: Project, wanted: Wanted, release: Release) -> dict[str, Ac
         run_hook("the release hook", hook, wanted.env, release.code, machine)
 
     return {name_of(CHECK): checked, name_of(HOOK): hooked}
+
+
+def _unwritable(project: Project, release: Release) -> Iterator[str]:
+    """Data in the project that the app's user could not change, as when root hosts it."""
+    runner = project.machine.runner
+    for name in release.kept:
+        path = project.root / name
+        if project.machine.is_root and not project.machine.may_write(path, runner):
+            yield (
+                f"{runner.name}, as whom the app runs, cannot write {name}: "
+                f"chown {runner.name} it and the folder it is in, or use a [database]"
+            )
 
 
 def _verified(stage: Stage, offset: int) -> str:

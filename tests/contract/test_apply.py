@@ -87,7 +87,7 @@ class Scene:
 
     def world(self, wrap: Callable[[Resource], Resource] = lambda inner: inner) -> World:
         kinds: dict[str, Resource] = {
-            "file": wrap(Files()),
+            "file": wrap(Files(Path("/"))),
             "server": wrap(Readers(self.conf, self.layout.record)),
         }
         return World(kinds, self.machine)

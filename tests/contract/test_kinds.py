@@ -34,7 +34,7 @@ def wanted(machine: Machine, content: bytes = b"content", mode: int = 0o444) -> 
 
 
 def test_a_file_is_made_seen_made_again_and_removed(tmp_path: Path, machine: Machine) -> None:
-    files, which = Files(), file_key(tmp_path / SOMETHING)
+    files, which = Files(Path("/")), file_key(tmp_path / SOMETHING)
     assert files.observe(which, machine) is None
     change = Change(which, None, wanted(machine))
     for _ in range(2):
@@ -49,7 +49,7 @@ def test_a_file_is_made_seen_made_again_and_removed(tmp_path: Path, machine: Mac
     "name", [os.fsdecode(b"not\xffutf8"), "new\nline", "-rf", "a:b", "ä" * 100]
 )
 def test_a_file_of_any_name_is_found_again(tmp_path: Path, machine: Machine, name: str) -> None:
-    files, which = Files(), file_key(tmp_path / name)
+    files, which = Files(Path("/")), file_key(tmp_path / name)
     files.enact(Change(which, None, wanted(machine)), machine)
     assert files.observe(which, machine) == wanted(machine)
 
@@ -57,7 +57,7 @@ def test_a_file_of_any_name_is_found_again(tmp_path: Path, machine: Machine, nam
 def test_another_content_mode_or_owner_is_another_state_and_is_put_right(
     tmp_path: Path, machine: Machine
 ) -> None:
-    files, path = Files(), tmp_path / "file"
+    files, path = Files(Path("/")), tmp_path / "file"
     which, good = file_key(path), wanted(machine)
     for spoil in (lambda: path.write_bytes(b"x"), lambda: path.chmod(0o666), lambda: give(path)):
         files.enact(Change(which, None, good), machine)
@@ -88,14 +88,14 @@ def test_a_file_belongs_to_the_runner_or_to_root_as_its_state_says(
     for owner in (machine.runner, machine.me):
         path = tmp_path / owner.name
         state = FileState.of(b"x", mode=0o400, owner=owner)
-        Files().enact(Change(file_key(path), None, state), machine)
+        Files(Path("/")).enact(Change(file_key(path), None, state), machine)
         assert (path.stat().st_uid, path.stat().st_gid) == (owner.uid, owner.gid)
 
 
 def test_a_reader_sees_the_old_file_or_the_new_and_nothing_between(
     tmp_path: Path, machine: Machine
 ) -> None:
-    files, path = Files(), tmp_path / "file"
+    files, path = Files(Path("/")), tmp_path / "file"
     which, kinds = file_key(path), [bytes([65 + number]) * 300_000 for number in range(2)]
     files.enact(Change(which, None, wanted(machine, kinds[0], 0o600)), machine)
     seen, modes, ends = set[bytes](), set[int](), threading.Event()
@@ -123,12 +123,12 @@ def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(
     victim, path = tmp_path / "victim", tmp_path / "file"
     victim.write_text("precious")
     path.symlink_to(victim)
-    Files().enact(Change(file_key(path), None, wanted(machine)), machine)
+    Files(Path("/")).enact(Change(file_key(path), None, wanted(machine)), machine)
     assert victim.read_text() == "precious"
     assert not path.is_symlink()
     path.unlink()
     path.symlink_to(victim)
-    Files().enact(Change(file_key(path), wanted(machine), None), machine)
+    Files(Path("/")).enact(Change(file_key(path), wanted(machine), None), machine)
     assert victim.read_text() == "precious"
 
 
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_what_to_do(
     small_disk: Path, machine: Machine
 ) -> None:
     path = small_disk / "file"
-    files, which, old = Files(), file_key(path), wanted(machine, b"old")
+    files, which, old = Files(Path("/")), file_key(path), wanted(machine, b"old")
     files.enact(Change(which, None, old), machine)
     with pytest.raises(HostelError, match="No space left") as caught:
         files.enact(Change(which, old, wanted(machine, b"x" * 3_000_000)), machine)
@@ -174,7 +174,7 @@ def test_a_read_only_disk_is_named_and_leaves_the_old_file(
     small_disk: Path, machine: Machine
 ) -> None:
     path = small_disk / "file"
-    files, which, old = Files(), file_key(path), wanted(machine, b"old")
+    files, which, old = Files(Path("/")), file_key(path), wanted(machine, b"old")
     files.enact(Change(which, None, old), machine)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(HostelError, match="Read-only") as caught:
@@ -190,7 +190,7 @@ def test_a_folder_one_may_not_write_to_is_named_and_leaves_the_old_file(
     tmp_path: Path, machine: Machine
 ) -> None:
     path = tmp_path / "file"
-    files, which, old = Files(), file_key(path), wanted(machine, b"old")
+    files, which, old = Files(Path("/")), file_key(path), wanted(machine, b"old")
     files.enact(Change(which, None, old), machine)
     tmp_path.chmod(0o555)
     try:

@@ -46,10 +46,45 @@ def test_a_given_folder_is_taken_and_made_absolute(
     assert private.state_folder(project, Path("a/../st"), machine) == project / "st"
 
 
-def test_a_link_that_is_there_is_followed(project: Path, machine: Machine) -> None:
+def test_a_link_is_followed_but_by_root_only_when_it_was_named(
+    project: Path, machine: Machine
+) -> None:
+    link = project / ".hostel"
     (project / "elsewhere").mkdir()
-    (project / ".hostel").symlink_to("elsewhere")
-    assert private.state_folder(project, None, machine) == project / "elsewhere"
+    link.symlink_to("elsewhere")
+    assert private.state_folder(project, link, machine) == project / "elsewhere"
+    if machine.is_root:
+        with pytest.raises(UsageError, match="did not make"):
+            private.state_folder(project, None, machine)
+    else:
+        assert private.state_folder(project, None, machine) == project / "elsewhere"
+
+
+def test_a_state_folder_that_came_with_the_project_is_not_believed(
+    project: Path, machine: Machine
+) -> None:
+    state = project / ".hostel"
+    state.mkdir()
+    private.check_made_here(state, machine)  # An empty one says nothing.
+    (state / "journal").write_text("{}")
+    with pytest.raises(UsageError, match="not made by Hostel on this machine"):
+        private.check_made_here(state, machine)
+    (state / private.MARK).write_text("0" * 32)
+    with pytest.raises(UsageError, match="not made by Hostel on this machine"):
+        private.check_made_here(state, machine)
+
+
+def test_a_state_folder_made_here_is_known_again_even_when_the_project_moves(
+    project: Path, machine: Machine
+) -> None:
+    private.prepare(project / ".hostel", project, machine)
+    mark = private.marks_folder(machine) / (project / ".hostel" / private.MARK).read_text()
+    try:
+        private.check_made_here(project / ".hostel", machine)
+        (project / ".hostel").rename(project / "moved")
+        private.check_made_here(project / "moved", machine)
+    finally:
+        mark.unlink()
 
 
 @root_only

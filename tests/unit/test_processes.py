@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -56,15 +57,28 @@ def test_nobody_is_dead() -> None:
     assert processes.identity(2**22 + 1) is None
 
 
-def test_a_process_is_found_by_one_whole_argument(child: Child) -> None:
-    def found(argument: str) -> list[int]:
-        return [process.pid for process in processes.with_argument(argument)]
-
-    assert processes.wait(lambda: child.pid in found("mark-of-a-test"), 30)
-    assert child.pid not in found("mark-of-a")
-    assert child.pid not in found("mark-of-a-test ")
-    child.kill()
-    assert processes.wait(lambda: child.pid not in found("mark-of-a-test"), 30)
+def test_only_an_httpd_of_that_user_and_file_is_found(tmp_path: Path) -> None:
+    conf = tmp_path / "httpd.conf"
+    conf.write_text("")
+    named = tmp_path / "httpd"
+    named.symlink_to("/usr/bin/tail")
+    pager = subprocess.Popen(["/usr/bin/tail", "-f", str(conf)])
+    server = subprocess.Popen(
+        [named, "-q", "-f", str(conf), "--", "-DFOREGROUND"], stderr=subprocess.DEVNULL
+    )
+    try:
+        uid = os.geteuid()
+        found = {process.pid for process in processes.httpds_of(conf, uid)}
+        assert found == {server.pid}
+        assert not list(processes.httpds_of(conf, uid + 1))
+        assert not list(processes.httpds_of(tmp_path / "other.conf", uid))
+        pager_id = processes.identity(pager.pid)
+        assert pager_id is not None
+        assert not processes.is_ours(pager_id, conf, uid)
+    finally:
+        for process in (pager, server):
+            process.kill()
+            process.wait()
 
 
 def test_waiting_ends_as_soon_as_it_holds_and_asks_at_least_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import threading
@@ -71,8 +72,15 @@ def up(
             if verbs.mend(project.layout, machine):
                 screen.note("an earlier run was cut short; what it had begun was undone")
             stage = set_stage(project, http, https)
-            outcome = verbs.converge(stage, screen.Steps())
-        _announce(project, outcome.running, outcome.note, stays=not detach)
+            try:
+                outcome = verbs.converge(stage, screen.Steps())
+                _announce(project, outcome.running, outcome.note, stays=not detach)
+            except BaseException:
+                # Also when Ctrl-C or a closed pipe comes between "it is up" and staying with it.
+                _deaf_to_signals()
+                with suppress(HostelError):
+                    verbs.take_down_locked(project.layout, machine)
+                raise
         if not detach:
             _stay(stage, target, state, changed)
 
@@ -146,9 +154,8 @@ def _take_up(stage: Stage, target: str, state: Path | None, paths: set[Path]) ->
         project = projects.open_project(target, state, stage.project.machine)
         with projects.locked(project.layout):
             outcome = verbs.converge(restage(stage, project), lambda _text: None)
-        if outcome.changed:
-            text = f"↻ {_named(paths)}: live as {outcome.running.release}"
-            click.echo(click.style(text, fg="green"), err=True)
+        what = f"live as {outcome.running.release}" if outcome.changed else "nothing to change"
+        click.echo(click.style(f"↻ {_named(paths)}: {what}", fg="green"), err=True)
         if outcome.note:
             screen.note(outcome.note)
     except HostelError as error:
@@ -167,10 +174,14 @@ def _show_log(ends: threading.Event, project: Project) -> None:
     from hostel.tail import follow
 
     layout = project.layout
-    for record in follow((layout.access_log, layout.error_log), ends):
-        text = formatted(record, color=screen.colored())
-        if text:
-            click.echo(layout.in_project(text))
+    try:
+        for record in follow((layout.access_log, layout.error_log), ends):
+            text = formatted(record, color=screen.colored())
+            if text:
+                click.echo(layout.in_project(text))
+    except BrokenPipeError:
+        # Whoever read it is gone (`hostel up | head`): end as a closed terminal ends us.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _watch(ends: threading.Event, project: Project, changed: Changes) -> None:

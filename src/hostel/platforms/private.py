@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import stat
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,8 @@ from hostel.platforms.layout import Layout
 
 SHARED_STATE = Path("/var/lib/hostel/up")
 """Where root keeps the state of projects whose own folder other users cannot enter."""
+
+MARK = "made-here"
 
 RUNNERS = ("www-data", "_www", "http", "apache", "nobody")
 """Unprivileged accounts that systems bring along, in order of preference."""
@@ -56,7 +59,14 @@ def state_folder(root: Path, given: Path | None, machine: Machine) -> Path:
     """
     beside = given or root / ".hostel"
     if beside.is_symlink():
-        return beside.resolve()
+        leads_to = beside.resolve()
+        if given is None and machine.is_root and leads_to.parent != SHARED_STATE:
+            raise UsageError(
+                f"using {beside} for the site's state",
+                f"it is a link to {leads_to}, which Hostel did not make",
+                "If you mean that folder, name it with --dir.",
+            )
+        return leads_to
     beside = Path(os.path.abspath(beside))  # noqa: PTH100 - resolve() would follow links
     if not machine.is_root:
         return beside
@@ -74,6 +84,51 @@ def state_folder(root: Path, given: Path | None, machine: Machine) -> Path:
     return SHARED_STATE / f"{plain}-{mark}"
 
 
+def marks_folder(machine: Machine) -> Path:
+    """Where this machine remembers, by a mark in each, which state folders it made."""
+    if machine.is_root:
+        return Path("/var/lib/hostel/made")
+    import platformdirs
+
+    return platformdirs.user_data_path("hostel") / "made"
+
+
+def check_made_here(state: Path, machine: Machine) -> None:
+    """Raise UsageError for a state folder that Hostel did not make on this machine.
+
+    A clone or an archive can bring one along. Its journal says which files to put back, its
+    records which processes to end, its links where to write: none of it may be believed.
+    """
+    if not state.is_dir():
+        return
+    try:
+        if not any(state.iterdir()):
+            return
+        mark = (machine.read(state / MARK) or b"").decode(errors="replace").strip()
+    except PermissionError as error:
+        raise UsageError(
+            f"using {state} for the site's state",
+            "it belongs to another user",
+            "Run hostel as the user that made it, or give another folder with --dir.",
+        ) from error
+    if re.fullmatch(r"[0-9a-f]{32}", mark) and (marks_folder(machine) / mark).is_file():
+        return
+    raise UsageError(
+        f"using {state} for the site's state",
+        "it was not made by Hostel on this machine; it may have come with the project",
+        "Look into it, then remove it. If it is yours from another machine, its data/ and "
+        "postgres/ can be moved into the new one.",
+    )
+
+
+def _mark(state: Path, machine: Machine) -> None:
+    if machine.read(state / MARK) is None:
+        mark = secrets.token_hex(16)
+        machine.make_folder(marks_folder(machine), 0o700)
+        machine.write(marks_folder(machine) / mark, f"{state}\n".encode(), 0o600)
+        machine.write(state / MARK, mark.encode(), 0o600)
+
+
 def prepare(state: Path, root: Path, machine: Machine) -> None:
     """Make the state folder and those in it, with owners that let an app replace none of it.
 
@@ -87,6 +142,7 @@ def prepare(state: Path, root: Path, machine: Machine) -> None:
             machine.make_folder(part, 0o755)
     if stat.S_IMODE(state.stat().st_mode) & 0o022:
         machine.make_folder(state, 0o755)
+    _mark(state, machine)
     if machine.read(state / ".gitignore") is None:
         machine.write(state / ".gitignore", b"*\n", 0o644)
     layout = Layout(state, run_dir(state, machine))

@@ -196,4 +196,4 @@ def _other_version(data: Path, there: int, wanted: int) -> HostelError:
 def _remedy(said: str) -> str:
     if "No space left on device" in said:
         return remedy_for(OSError(errno.ENOSPC, ""))
-    return "The lines below are initdb's own."
+    return "The lines above are initdb's own."

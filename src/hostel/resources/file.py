@@ -6,17 +6,22 @@ never has to remember a secret.
 
 from __future__ import annotations
 
+import os
 import stat
 from hashlib import sha256
 from pathlib import Path
 
+from hostel.errors import HostelError
 from hostel.machine import Machine
 from hostel.plan import Change, Key, name_of
 from hostel.states import FileState
 
 
 class Files:
-    """The files of a site; every folder above one is made when it is missing."""
+    """The files of a site, all `inside` one folder; folders between are made when missing."""
+
+    def __init__(self, inside: Path) -> None:
+        self.inside = inside
 
     def observe(self, which: Key, machine: Machine) -> FileState | None:
         path = Path(name_of(which))
@@ -33,6 +38,8 @@ class Files:
 
     def enact(self, change: Change, machine: Machine) -> None:
         path = Path(name_of(change.key))
+        if not Path(os.path.normpath(path)).is_relative_to(self.inside):
+            raise HostelError(f"changing {path}", f"it is not inside {self.inside}")
         if change.after is None:
             machine.remove(path)
             return

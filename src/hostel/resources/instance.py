@@ -6,7 +6,9 @@ children. Decides neither its configuration nor whether it serves well.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -27,6 +29,9 @@ app does not see it, since its os.environ is settled before its first import."""
 
 GRACE_SECONDS = 30.0
 """How long requests in flight may take to end when an instance is stopped."""
+
+MOST_SHOWN = 4000
+"""Bytes at the end of a log that are looked at for the reason of a failure."""
 
 DRAIN_SECONDS = 0.7
 """How long kept-alive connections are answered with `Connection: close` before a reload."""
@@ -56,9 +61,9 @@ class Instances:
 
     def observe(self, which: Key, machine: Machine) -> InstanceState | None:
         record = self._record(machine)
-        if record and processes.alive(_identity(record)):
+        if record and self._serves(_identity(record), machine):
             return InstanceState(core=record["core"], config=record["config"], boot=record["boot"])
-        if any(True for _ in self._processes()):
+        if any(True for _ in self._processes(machine)):
             return InstanceState(core="orphaned", config="", boot="")
         return None
 
@@ -97,7 +102,7 @@ class Instances:
     def _reload(self, before: InstanceState, state: InstanceState, machine: Machine) -> None:
         record = self._record(machine)
         who = _identity(record) if record else None
-        if who is None or not processes.alive(who):
+        if who is None or not self._serves(who, machine):
             self._stop(machine)
             self._start(state, machine)
             return
@@ -122,17 +127,21 @@ class Instances:
     def _stop(self, machine: Machine) -> None:
         record = self._record(machine)
         who = _identity(record) if record else None
-        if who is not None and processes.alive(who):
+        if who is not None and self._serves(who, machine):
             processes.end(machine, who, signal.SIGWINCH, GRACE_SECONDS)
         for number in (signal.SIGTERM, signal.SIGKILL):
-            for process in self._processes():
+            for process in self._processes(machine):
                 machine.signal(process.pid, number)
-            if processes.wait(lambda: not any(True for _ in self._processes()), 5):
+            if processes.wait(lambda: not any(True for _ in self._processes(machine)), 5):
                 break
         self.places.record.unlink(missing_ok=True)
 
-    def _processes(self) -> Any:
-        return processes.with_argument(str(self.places.conf))
+    def _serves(self, who: Identity, machine: Machine) -> bool:
+        alive = processes.alive(who)
+        return alive and processes.is_ours(who, self.places.conf, machine.runner.uid)
+
+    def _processes(self, machine: Machine) -> Any:
+        return processes.httpds_of(self.places.conf, machine.runner.uid)
 
     def _record(self, machine: Machine) -> dict[str, Any] | None:
         text = machine.read(self.places.record)
@@ -152,10 +161,16 @@ class Instances:
         }
         machine.write(self.places.record, json.dumps(record).encode(), 0o644)
 
+    def _log_end(self) -> bytes:
+        with contextlib.suppress(OSError), self.places.error_log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - MOST_SHOWN))
+            return file.read(MOST_SHOWN)
+        return b""
+
     def _refused(self, machine: Machine, offset: int) -> HostelError:
-        console = (machine.read(self.places.console) or b"")[offset:]
-        log = machine.read(self.places.error_log) or b""
-        said = (console or log[-4000:]).decode(errors="replace").strip().splitlines()
+        console = (machine.read(self.places.console) or b"")[offset:][-MOST_SHOWN:]
+        said = (console or self._log_end()).decode(errors="replace").strip().splitlines()
         return HostelError(
             "starting httpd",
             said[-1] if said else "it ended without a word",

@@ -172,7 +172,7 @@ def _refusal(said: str, holders: list[int]) -> HostelError:
     fatal = re.search(r"(?:FATAL|PANIC):\s+(.*)", said)
     happened = fatal[1] if fatal else lines[-1]
     hint = re.findall(r"HINT:\s+(.*)", said)
-    remedy = hint[-1] if hint else "The lines below are PostgreSQL's own."
+    remedy = hint[-1] if hint else "The lines above are PostgreSQL's own."
     for sign, better in _REMEDIES.items():
         if sign in said:
             remedy = better

@@ -30,7 +30,7 @@ def scan(root: Path, keep: tuple[str, ...] = (), state: Path | None = None) -> T
 def copied(root: Path, keep: tuple[str, ...] = ()) -> Path:
     code = root.parent / "code"
     shutil.rmtree(code, ignore_errors=True)
-    source.copy(scan(root, keep), code)
+    source.copy(scan(root, keep), code, Machine())
     return code
 
 
@@ -239,10 +239,10 @@ def test_a_file_that_changed_since_the_scan_is_noticed(project: Project) -> None
     tree = scan(root)
     (root / "app.py").write_text("two")
     with pytest.raises(Vanished):
-        source.copy(tree, root.parent / "one")
+        source.copy(tree, root.parent / "one", Machine())
     (root / "app.py").unlink()
     with pytest.raises(Vanished):
-        source.copy(tree, root.parent / "two")
+        source.copy(tree, root.parent / "two", Machine())
 
 
 @as_user
