@@ -56,17 +56,7 @@ def converge(stage: Stage, say: Say) -> Outcome:
     Raises RolledBack when it would not serve: then what served before serves still.
     """
     project, machine = stage.project, stage.project.machine
-    recipe = Recipe(
-        root=project.root,
-        state=project.layout.state,
-        cache=private.cache_folder(machine),
-        python=project.site.python,
-        keep=project.site.keep,
-        hook=project.site.hooks.build or (),
-    )
-    # The venv is not known yet; the build puts its own into the hook's environment.
-    around = environment_of(stage, project.layout.venvs)
-    release = build(recipe, stage.httpd, around, machine, say)
+    release = _released(stage, say)
     processes, threads = capacity(stage)
     database = database_for(project, processes * threads)
     env = environment_of(stage, release.venv)
@@ -100,6 +90,21 @@ def converge(stage: Stage, say: Say) -> Outcome:
         )
     notes.extend(_unwritable(project, release))
     return Outcome(running, bool(steps), "; ".join(filter(None, notes)))
+
+
+def _released(stage: Stage, say: Say) -> Release:
+    project, machine = stage.project, stage.project.machine
+    recipe = Recipe(
+        root=project.root,
+        state=project.layout.state,
+        cache=private.cache_folder(machine),
+        python=project.site.python,
+        keep=project.site.keep,
+        hook=project.site.hooks.build or (),
+    )
+    # The venv is not known yet; the build puts its own into the hook's environment.
+    around = environment_of(stage, project.layout.venvs)
+    return build(recipe, stage.httpd, around, machine, say)
 
 
 def take_down(layout: Layout, machine: Machine) -> bool:
