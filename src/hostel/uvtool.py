@@ -72,7 +72,9 @@ def environment(caller: Mapping[str, str]) -> dict[str, str]:
         for name, value in caller.items()
         if name in KEPT or name.lower() in PROXIES or name.startswith(KEPT_BEGINNINGS)
     }
-    return {**kept, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    # The machine's own certificates: behind a company's proxy only they are right.
+    ours = {"UV_SYSTEM_CERTS": caller.get("UV_SYSTEM_CERTS", "1")}
+    return {**kept, **ours, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
 def run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 import time
 
@@ -27,6 +29,15 @@ def error(problem: HostelError) -> None:
 def note(text: str) -> None:
     """Something worth knowing that is no error."""
     click.echo(click.style("note", fg="yellow") + f": {text}", err=True)
+
+
+def command(*words: str) -> str:
+    """A command of ours as it can be typed here: by its path where the shell would not find it."""
+    program = sys.argv[0]
+    found = shutil.which("hostel")
+    if found and os.path.realpath(found) == os.path.realpath(program):
+        program = "hostel"
+    return shlex.join([program, *(word for word in words if word)])
 
 
 def colored() -> bool:

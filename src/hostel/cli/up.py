@@ -74,7 +74,9 @@ def up(
             stage = set_stage(project, http, https)
             try:
                 outcome = verbs.converge(stage, screen.Steps())
-                _announce(project, outcome.running, outcome.note, stays=not detach)
+                _announce(
+                    project, outcome.running, outcome.note, _how_it_ends(target, state, detach)
+                )
             except BaseException:
                 # Also when Ctrl-C or a closed pipe comes between "it is up" and staying with it.
                 _deaf_to_signals()
@@ -85,15 +87,14 @@ def up(
             _stay(stage, target, state, changed)
 
 
-def _announce(project: Project, running: Running, note: str, stays: bool) -> None:
-    first, *others = running.urls
+def _announce(project: Project, running: Running, note: str, ends: str) -> None:
+    """Say where it is: its addresses to stdout, what else is worth knowing to stderr."""
     click.echo(f"{click.style(running.name, bold=True)} is up", err=True)
-    click.echo(f"  {click.style(first, fg='green', bold=True)}", nl=False)
-    plain = f"http://localhost:{running.http_port}"
-    click.echo(f"   ({plain} redirects there)" if running.https_port else "")
-    for url in others:
-        click.echo(f"  {url}")
+    for url in running.urls:
+        click.echo(click.style(url, fg="green", bold=True))
+    plain = f"http://localhost:{running.http_port} redirects there"
     rows = {
+        "http": plain if running.https_port else "",
         "release": f"{running.release}, {running.processes} processes × {running.threads} threads",
         "database": running.database or "",
         "logs": running.log,
@@ -104,9 +105,15 @@ def _announce(project: Project, running: Running, note: str, stays: bool) -> Non
     if note:
         screen.note(note)
     if running.https_port and not _trusted(project):
-        screen.note("browsers will warn until you run: hostel cert trust")
-    if stays:
-        click.echo("  Ctrl-C stops it.", err=True)
+        screen.note(f"browsers will warn until you run: {screen.command('cert', 'trust')}")
+    click.echo(f"  {ends}", err=True)
+
+
+def _how_it_ends(target: str, state: Path | None, detach: bool) -> str:
+    if not detach:
+        return "Ctrl-C stops it."
+    where = ["--dir", str(state)] if state else []
+    return f"It stays up until: {screen.command('down', '' if target == '.' else target, *where)}"
 
 
 def _trusted(project: Project) -> bool:
