@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import click
 
@@ -38,6 +39,11 @@ def command(*words: str) -> str:
     if found and os.path.realpath(found) == os.path.realpath(program):
         program = "hostel"
     return shlex.join([program, *(word for word in words if word)])
+
+
+def short(text: str) -> str:
+    """The text with paths below the working directory as they are seen from there."""
+    return text.replace(f"{Path.cwd()}/", "")
 
 
 def colored() -> bool:

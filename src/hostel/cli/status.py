@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hostel.cli import screen
+
 if TYPE_CHECKING:
     from hostel.project import Place
 
@@ -41,7 +43,7 @@ def status(target: str, state: Path | None, as_json: bool) -> None:
     }
     for label, text in rows.items():
         if text:
-            click.echo(f"  {label:<9} {text}")
+            click.echo(f"  {label:<9} {screen.short(text)}")
 
 
 def describe(place: Place, target: str) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _announce(project: Project, running: Running, note: str, ends: str) -> None:
     }
     for label, text in rows.items():
         if text:
-            click.echo(f"  {label:<9}{text}", err=True)
+            click.echo(f"  {label:<9}{screen.short(text)}", err=True)
     if note:
         screen.note(note)
     if running.https_port and not _trusted(project):
