@@ -668,7 +668,7 @@ def test_the_certificate_names_the_site_and_this_machine_and_stays(site: Hosted)
         ("DNS", "shop.example.com"),
         ("DNS", "xn--bcher-kva.example"),
         ("DNS", "localhost"),
-        ("DNS", "*.localhost"),
+        ("DNS", "requests.localhost"),
         ("IP Address", "127.0.0.1"),
         ("IP Address", "0:0:0:0:0:0:0:1"),
     }
