@@ -116,14 +116,16 @@ def _fits_httpd(*paths: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(layout: Layout) -> Iterator[None]:
-    """Keep other runs of this site out; raises Busy, naming the first, when one is under way."""
+def locked(layout: Layout, patience: float = 0) -> Iterator[None]:
+    """Keep other runs of this site out; raises Busy, naming the first, when one is still under
+    way after `patience` seconds.
+    """
     import filelock
 
     lock = filelock.FileLock(layout.lock, mode=0o600)
     holder = layout.state / "lock.pid"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except filelock.Timeout:
         with contextlib.suppress(OSError):
             raise Busy(

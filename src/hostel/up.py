@@ -107,11 +107,14 @@ def _released(stage: Stage, say: Say) -> Release:
     return build(recipe, stage.httpd, around, machine, say)
 
 
-def take_down(layout: Layout, machine: Machine) -> bool:
-    """Stop httpd, then PostgreSQL; True if there was anything to stop. Data stay."""
+def take_down(layout: Layout, machine: Machine, patience: float = 0) -> bool:
+    """Stop httpd, then PostgreSQL; True if there was anything to stop. Data stay.
+
+    Raises Busy when another run is still at work on the site after `patience` seconds.
+    """
     if not layout.state.is_dir():
         return False
-    with projects.locked(layout):
+    with projects.locked(layout, patience):
         return take_down_locked(layout, machine)
 
 

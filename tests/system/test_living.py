@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import signal
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import filelock
+import psutil
 import pytest
 
 from .conftest import Hosted, eventually
@@ -174,3 +178,21 @@ def test_down_from_elsewhere_ends_the_one_in_the_terminal(project: Any) -> None:
     assert process.returncode == 0
     assert any("hostel down" in line for line in lines)
     assert not site.strays()
+
+
+@pytest.mark.parametrize("person", ["root"], indirect=True)
+def test_an_end_while_another_run_is_at_work_is_judged_when_that_run_is_over(project: Any) -> None:
+    site: Hosted = project(None, "living", **{"app.py": version(1)})
+    process = site.attached()
+    lines = lines_of(process)
+    eventually(lambda: any("Ctrl-C" in line for line in lines))
+    httpd = psutil.Process(site.status()["pid"])
+    state = Path(os.path.realpath(site.root / ".hostel"))
+    with filelock.FileLock(state / "lock"):
+        httpd.send_signal(signal.SIGTERM)
+        eventually(lambda: not httpd.is_running() or httpd.status() == psutil.STATUS_ZOMBIE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+    process.wait(60)
+    assert process.returncode == 1
+    assert any("httpd has ended" in line for line in lines)

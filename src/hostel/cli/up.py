@@ -30,6 +30,9 @@ Examples:
 """
 
 PORT = click.IntRange(1, 65535)
+PATIENCE = 120.0
+"""Seconds for another run, such as a `hostel down` that waits for requests in flight, to end."""
+
 Changes = queue.Queue[set[Path]]
 
 
@@ -134,7 +137,7 @@ def _stay(stage: Stage, target: str, state: Path | None, changed: Changes) -> No
             while projects.instance_of(project.layout, project.machine):
                 with suppress(queue.Empty):
                     _take_up(stage, target, state, changed.get(timeout=0.3))
-            if projects.running(project.layout, project.machine) is None:
+            if _taken_down(project):
                 click.echo("stopped by `hostel down`", err=True)
                 return
             raise HostelError("serving", "httpd has ended", f"Its last lines: {project.layout.log}")
@@ -142,7 +145,17 @@ def _stay(stage: Stage, target: str, state: Path | None, changed: Changes) -> No
             click.echo("\nstopping; requests in flight are finished first", err=True)
         finally:
             _deaf_to_signals()
-            verbs.take_down(project.layout, project.machine)
+            verbs.take_down(project.layout, project.machine, PATIENCE)
+
+
+def _taken_down(project: Project) -> bool:
+    """Whether httpd has ended by a `hostel down`: once that run is over, the record is gone."""
+    from hostel import project as projects
+
+    if not project.layout.state.is_dir():
+        return True
+    with projects.locked(project.layout, PATIENCE):
+        return projects.running(project.layout, project.machine) is None
 
 
 def _deaf_to_signals() -> None:
