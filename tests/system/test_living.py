@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import signal
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import filelock
@@ -187,8 +185,7 @@ def test_an_end_while_another_run_is_at_work_is_judged_when_that_run_is_over(pro
     lines = lines_of(process)
     eventually(lambda: any("Ctrl-C" in line for line in lines))
     httpd = psutil.Process(site.status()["pid"])
-    state = Path(os.path.realpath(site.root / ".hostel"))
-    with filelock.FileLock(state / "lock"):
+    with filelock.FileLock(site.state / "lock"):
         httpd.send_signal(signal.SIGTERM)
         eventually(lambda: not httpd.is_running() or httpd.status() == psutil.STATUS_ZOMBIE)
         with pytest.raises(subprocess.TimeoutExpired):
