@@ -34,11 +34,11 @@ def command(value: object) -> tuple[str, ...]:
 
 def _split(text: str) -> list[str]:
     text = text.strip()
-    found = _needs_shell(text)
+    found = needs_shell(text)
     if found:
         raise ValueError(
             f"{shown(found)} would need a shell, and no shell runs this: put the commands into "
-            "a script and name it here, or write a list of words"
+            'a script and name it here, or ask for a shell yourself: ["sh", "-c", "..."]'
         )
     try:
         words = shlex.split(text)
@@ -49,7 +49,7 @@ def _split(text: str) -> list[str]:
     return words
 
 
-def _needs_shell(text: str) -> str:
+def needs_shell(text: str) -> str:
     """The first thing in `text` that a shell would act on; empty where there is none."""
     quote, index = "", 0
     while index < len(text):

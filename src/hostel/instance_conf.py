@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostel.httpd import DOLLAR, Node, block, expression_text, line, render
+from hostel.httpd import DOLLAR, Node, Unquotable, block, expression_text, line, render
 from hostel.httpd_tables import COMPRESSIBLE, TLS_CIPHERS, TYPES
 from hostel.logs import ACCESS_LOG_FORMAT, ERROR_LOG_FORMAT
 
@@ -28,6 +28,16 @@ class StaticFolder:
 
     prefix: str
     folder: Path
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A router in front: it passes connections on with the PROXY protocol, and these are the
+    ports that visitors see.
+    """
+
+    http: int
+    https: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,16 @@ class Instance:
     request_timeout: int
     max_body: int
     static: tuple[StaticFolder, ...]
+    keepalive: int = 15
+    rotatelogs: Path | None = None
+    behind: Behind | None = None
+
+    @property
+    def public_port(self) -> int:
+        """The port of the site's own addresses, as visitors see it."""
+        if self.behind is not None:
+            return self.behind.https if self.certificate else self.behind.http
+        return self.https_port if self.certificate else self.http_port
 
 
 def modules(instance: Instance) -> tuple[str, ...]:
@@ -65,6 +85,8 @@ def modules(instance: Instance) -> tuple[str, ...]:
         wanted += ["ssl", "http2", "rewrite"]
     if instance.static:
         wanted += ["filter", "deflate"]
+    if instance.behind:
+        wanted += ["remoteip"]
     return tuple(
         name
         for name in wanted
@@ -97,6 +119,8 @@ def _server(instance: Instance) -> Iterator[Node]:
         yield line("Listen", _socket(address, instance.http_port))
         if instance.certificate:
             yield line("Listen", _socket(address, instance.https_port))
+    if instance.behind:
+        yield line("RemoteIPProxyProtocol", "On")
 
 
 def _limits(instance: Instance) -> Iterator[Node]:
@@ -120,13 +144,15 @@ def _limits(instance: Instance) -> Iterator[Node]:
         f"body={instance.request_timeout},MinRate=500",
     )
     yield line("KeepAlive", "On")
-    yield line("KeepAliveTimeout", 15)
+    yield line("KeepAliveTimeout", instance.keepalive)
     yield line("MaxKeepAliveRequests", 0)
     yield line("LimitRequestBody", instance.max_body)
+    # HTTP/0.9 has no status and no Host; else httpd would answer it.
+    yield line("HttpProtocolOptions", "Strict", "Require1.0")
 
 
 def _logging(instance: Instance) -> Iterator[Node]:
-    yield line("ErrorLog", instance.log / "error.log")
+    yield line("ErrorLog", _log(instance, "error"))
     yield line("ErrorLogFormat", ERROR_LOG_FORMAT)
     # mod_ssl's warnings are about what is decided here anyway: no session cache, local names.
     tls = ["ssl:error"] if instance.certificate else []
@@ -134,10 +160,22 @@ def _logging(instance: Instance) -> Iterator[Node]:
     yield line("LogFormat", ACCESS_LOG_FORMAT, "hostel")
     yield line(
         "CustomLog",
-        instance.log / "access.log",
+        _log(instance, "access"),
         "hostel",
         f"expr=%{{HTTP_USER_AGENT}} != {expression_text(PROBE_AGENT)}",
     )
+
+
+def _log(instance: Instance, kind: str) -> str:
+    """A file, or the program that writes files of one day each: so nobody has to be signalled.
+
+    httpd splits the command at spaces and takes no quotes in it, so none may be in the path.
+    """
+    if instance.rotatelogs is None:
+        return str(instance.log / f"{kind}.log")
+    if not re.fullmatch(r"[A-Za-z0-9/._-]+", f"{instance.rotatelogs}{instance.log}"):
+        raise Unquotable(f"{instance.log} cannot be given to rotatelogs")
+    return f"|{instance.rotatelogs} -l {instance.log}/{kind}.%Y-%m-%d.log 86400"
 
 
 def _python(instance: Instance) -> Iterator[Node]:
@@ -145,6 +183,8 @@ def _python(instance: Instance) -> Iterator[Node]:
     yield line("WSGIApplicationGroup", "%{GLOBAL}")
     yield line("WSGIScriptReloading", "Off")
     yield line("WSGIPassAuthorization", "On")
+    # The app is told HEAD; else it would see GET, since there are output filters.
+    yield line("WSGIMapHEADToGet", "Off")
     # A body without a length is held to LimitRequestBody while it is read.
     yield line("WSGIChunkedRequest", "On")
     yield line(
@@ -173,6 +213,12 @@ def _defaults(instance: Instance) -> Iterator[Node]:
     yield line("Header", "setifempty", "X-Content-Type-Options", "nosniff")
     yield line("Header", "setifempty", "Referrer-Policy", "strict-origin-when-cross-origin")
     yield line("SetEnvIfExpr", f"-f {expression_text(str(instance.drain_flag))}", "nokeepalive")
+    # Chunks are not of HTTP/1.0: whoever sends them may mean another end of the request.
+    yield line(
+        "SetEnvIfExpr",
+        "%{SERVER_PROTOCOL} == 'HTTP/1.0' && -n req_novary('Transfer-Encoding')",
+        "nokeepalive",
+    )
 
 
 def _hosts(instance: Instance) -> Iterator[Node]:
@@ -208,10 +254,10 @@ def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node
         "VirtualHost",
         [f"*:{port}"],
         [
-            line("ServerName", first),
+            line("ServerName", f"{first}:{instance.public_port}" if instance.behind else first),
             *([line("ServerAlias", *others)] if others else []),
             *tls,
-            *RAW_TARGET,
+            ENCODED_SLASHES,
             *(_limit_of_http2(instance) if instance.certificate else []),
             line("Redirect", "204", f"{MARKER}{instance.generation}"),
             *_static(instance),
@@ -244,12 +290,16 @@ def _limit_of_http2(instance: Instance) -> list[Node]:
     ]
 
 
-RAW_TARGET = (line("AllowEncodedSlashes", "NoDecode"), line("MergeSlashes", "Off"))
-"""So that the app sees the target as it was sent; not inherited by a VirtualHost."""
+ENCODED_SLASHES = line("AllowEncodedSlashes", "On")
+"""So that `%2F` arrives, decoded in PATH_INFO as WSGI wants it; not inherited by a VirtualHost.
+Slashes are merged (httpd's default), so that what guards a path sees it as Alias does; the app is
+given them back by boot/wsgi.py. See docs/decisions/0007-encoded-slashes.md."""
 
 
 def names(instance: Instance) -> tuple[str, ...]:
     """The names the site answers to, its declared ones first."""
+    if instance.behind:
+        return instance.domains
     return (*instance.domains, "localhost", "*.localhost", "127.0.0.1", "::1", "[::1]")
 
 
@@ -263,9 +313,10 @@ def _redirects(instance: Instance) -> Iterator[Node]:
     """
     if instance.any_name:
         yield _refusal(instance.http_port, "Ask with https: no name of this site is declared.")
-    port = "" if instance.https_port == 443 else f":{instance.https_port}"
+    port = "" if instance.public_port == 443 else f":{instance.public_port}"
     canonical = instance.domains[0] if instance.domains else "localhost"
-    for name in dict.fromkeys([canonical, "localhost", "127.0.0.1", "[::1]"]):
+    here = () if instance.behind else ("localhost", "127.0.0.1", "[::1]")
+    for name in dict.fromkeys([canonical, *here]):
         yield block(
             "VirtualHost",
             [f"*:{instance.http_port}"],
@@ -276,7 +327,7 @@ def _redirects(instance: Instance) -> Iterator[Node]:
                     if name.startswith("[")
                     else [line("ServerName", name)]
                 ),
-                *RAW_TARGET,
+                ENCODED_SLASHES,
                 line("RewriteEngine", "On"),
                 line("RewriteCond", "%{THE_REQUEST}", "^[^ ]+ (?:https?://[^/ ]+)?(/[^? ]*)"),
                 line("RewriteRule", "^", f"https://{name}{port}%1", "[R=308,NE,L]"),

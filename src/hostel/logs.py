@@ -2,20 +2,26 @@
 
 The two formats below are part of the contract: httpd.conf is written with them and only lines
 in them are taken apart. Whatever else lands in a log (a library's own message on stderr, say)
-is shown as it is. No text that leaves `formatted` can drive a terminal.
+is shown as it is. No text that leaves `formatted` can drive a terminal. What belongs together
+is put together by `hostel.log_join`.
+
+Times carry their zone: an app that sets its own (Django does) sets it for httpd's logs as well.
+The request's id is httpd's own `%L`; whatever mod_wsgi logs for a request has it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 
-ERROR_LOG_FORMAT = r"%-{cu}t\t%-m\t%-l\t%-P\t%-T\t%-a\t%M"
-"""Time, module, level, process, thread, client, message; "-" for what is missing."""
+ERROR_LOG_FORMAT = r"%-{cuz}t\t%-m\t%-l\t%-P\t%-T\t%-a\t%-L\t%M"
+"""Time, module, level, process, thread, client, request, message; "-" for what is missing."""
 
-ACCESS_LOG_FORMAT = r"%{%Y-%m-%d %H:%M:%S}t.%{usec_frac}t\t%a\t%{Host}i\t%>s\t%B\t%D\t%r"
-"""Time the request came, client, Host, status, bytes of the body, microseconds, request line."""
+ACCESS_LOG_FORMAT = r"%{%Y-%m-%d %H:%M:%S}t.%{usec_frac}t %{%z}t\t%a\t%{Host}i\t%>s\t%B\t%D\t%L\t%r"
+"""Time the request came, client, Host, status, bytes of the body, microseconds, request's id,
+request line."""
 
 LINE_LIMIT = 8187
 """httpd cuts its error log's lines without a word at 8190 bytes, never within an escape."""
@@ -36,6 +42,17 @@ class Access:
     status: int
     size: int
     micros: int
+    request: str = ""
+
+    @cached_property
+    def at(self) -> float:
+        """When the request came, in seconds since the epoch; 0.0 where nothing says."""
+        return moment(self.time)
+
+    @property
+    def written(self) -> float:
+        """When its line was written: at its end. Lines follow each other by this."""
+        return self.at + self.micros / 1_000_000
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,16 @@ class Message:
     client: str
     lines: tuple[str, ...]
     app: bool
+    request: str = ""
+
+    @cached_property
+    def at(self) -> float:
+        """When it was written, in seconds since the epoch; 0.0 where nothing says."""
+        return moment(self.time)
+
+    @property
+    def written(self) -> float:
+        return self.at
 
     @property
     def noise(self) -> bool:
@@ -96,15 +123,37 @@ _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 def parse(line: bytes) -> Record:
-    """One line of either log, without its newline; what is in no format becomes plain text."""
-    fields = line.split(b"\t", 6)
+    """One line of either log, without its newline; what is in no format becomes plain text.
+
+    Lines of before there were request ids are understood as well.
+    """
+    fields = line.split(b"\t", 7)
+    request = "-"
+    if len(fields) == 8 and _ID.fullmatch(fields[6]):
+        request = fields.pop(6).decode("ascii")
     if len(fields) == 7:
+        request = "" if request == "-" else request
         # In an error line the sixth field is "-" or address:port, so it cannot pass for this.
         if all(_NUMBER.fullmatch(field) for field in fields[3:6]):
-            return _access([unescaped(field) for field in fields])
+            return _access([unescaped(field) for field in fields], request)
         if fields[2].decode("ascii", "replace") in _LEVELS:
-            return _message([unescaped(field) for field in fields], len(line) >= LINE_LIMIT)
+            return _message(
+                [unescaped(field) for field in fields], request, len(line) >= LINE_LIMIT
+            )
     return Message("", "", "", "", "", "", (line.decode("utf-8", "backslashreplace"),), True)
+
+
+def moment(time: str) -> float:
+    """A log's time in seconds since the epoch, 0.0 if it is none; without a zone it is local."""
+    try:
+        return read_time(time).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+
+
+def read_time(time: str) -> datetime:
+    """A log's time; raises ValueError for what is none."""
+    return datetime.fromisoformat(time.replace(" +", "+").replace(" -", "-"))
 
 
 def unescaped(field: bytes) -> str:
@@ -125,12 +174,19 @@ def formatted(record: Record, color: bool = False, noise: bool = False) -> str:
     lines = [visible(line) for line in record.lines]
     if record.app or not record.module:
         return "\n".join(lines)
-    label = f"{record.time[11:19]}  httpd {record.module} {record.level}: "
+    label = f"{clock(record)}  httpd {record.module} {record.level}: "
     if record.module == "wsgi":
-        label = f"{record.time[11:19]}  mod_wsgi: "
+        label = f"{clock(record)}  mod_wsgi: "
     code = {"info": "2", "notice": "2", "debug": "2", "warn": "33"}.get(record.level, "31")
     first, *others = lines
     return "\n".join([_painted(visible(label) + first, code, color), *others])
+
+
+def clock(record: Record) -> str:
+    """The time of day here, whatever zone the line was written in."""
+    if len(record.time) > len("2026-01-02 03:04:05.678901") and record.at:
+        return datetime.fromtimestamp(record.at).strftime("%H:%M:%S")
+    return record.time[11:19]
 
 
 def visible(text: str) -> str:
@@ -141,79 +197,10 @@ def visible(text: str) -> str:
     return _UNSAFE.sub(_code_point, _SGR.sub("", text).expandtabs(8))
 
 
-def joined(records: Iterable[Record]) -> list[Record]:
-    """Tracebacks whole: lines of one thread that belong together, though others came between."""
-    joiner = Joiner()
-    whole = [done for record in records for done in joiner.feed(record)]
-    return in_order([*whole, *joiner.flush()])
-
-
-def in_order(records: Iterable[Record]) -> list[Record]:
-    """By time, so that a request comes before what it printed; a line without one stays put."""
-    timed: list[tuple[str, Record]] = []
-    for record in records:
-        timed.append((record.time or (timed[-1][0] if timed else ""), record))
-    return [record for _, record in sorted(timed, key=lambda one: one[0])]
-
-
-def readable(text: str) -> list[str]:
-    """An error log as lines for people, without noise; what each process says, once.
-
-    Each of them imports the app for itself, so all log the same failure.
-    """
-    lines = text.encode("utf-8", "surrogatepass").split(b"\n")
-    seen: set[tuple[str, ...]] = set()
-    out: list[str] = []
-    for record in joined(parse(line) for line in lines if line):
-        if isinstance(record, Message) and (len(record.lines) > 1 or not record.app):
-            if record.lines in seen:
-                continue
-            seen.add(record.lines)
-        shown = formatted(record)
-        if shown:
-            out += shown.split("\n")
-    return out
-
-
-class Joiner:
-    """Collects the lines of each thread's traceback; everything else passes at once."""
-
-    LIMIT = 2000
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[str, str], list[Message]] = {}
-        self._grew: set[tuple[str, str]] = set()
-
-    def feed(self, record: Record) -> Iterator[Record]:
-        """Take one record; yields what is complete by it."""
-        if not isinstance(record, Message) or record.module != "wsgi" or record.noise:
-            yield record
-            return
-        who = (record.pid, record.thread)
-        begins = _begins(record)
-        if who in self._open and (not record.app or len(self._open[who]) > self.LIMIT):
-            yield self._close(who)
-        if begins or who in self._open:
-            self._open.setdefault(who, []).append(record)
-            self._grew.add(who)
-        else:
-            yield record
-
-    def flush(self, idle_only: bool = False) -> Iterator[Record]:
-        """What is open; with `idle_only`, just what has not grown since the last call."""
-        for who in list(self._open):
-            if not (idle_only and who in self._grew):
-                yield self._close(who)
-        self._grew.clear()
-
-    def _close(self, who: tuple[str, str]) -> Message:
-        parts = self._open.pop(who)
-        return replace(parts[0], lines=tuple(line for part in parts for line in part.lines))
-
-
 # -- within ---------------------------------------------------------------------------------
 
 _NUMBER = re.compile(rb"\d{1,18}")
+_ID = re.compile(rb"-|[A-Za-z0-9+/@_=-]{1,64}")
 _ESCAPE = re.compile(rb'\\(x[0-9a-fA-F]{2}|[abfnrtv\\"])')
 _LETTERS = {
     b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v",
@@ -236,17 +223,18 @@ def _code_point(match: re.Match[str]) -> str:
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
-def _access(fields: list[str]) -> Access:
+def _access(fields: list[str], request: str) -> Access:
     time, client, host, status, size, micros, line = fields
     method, _, rest = line.partition(" ")
     # A target with spaces in it is malformed, but it is what was sent.
     target, gap, protocol = rest.rpartition(" ")
     if not gap or not protocol.startswith("HTTP/"):
         target, protocol = rest, ""
-    return Access(time, client, host, method, target, protocol, int(status), int(size), int(micros))
+    numbers = int(status), int(size), int(micros)
+    return Access(time, client, host, method, target, protocol, *numbers, request)
 
 
-def _message(fields: list[str], cut: bool) -> Message:
+def _message(fields: list[str], request: str, cut: bool) -> Message:
     time, module, level, pid, thread, client, text = fields
     app = False
     if module == "wsgi" and level not in ("info", "debug"):
@@ -258,11 +246,7 @@ def _message(fields: list[str], cut: bool) -> Message:
             text = f"{code}{raised[2] or 'an exception'} raised by the app"
     if cut:
         text += " … (cut by httpd)"
-    return Message(time, module, level, pid, thread, client, (text,), app)
-
-
-def _begins(message: Message) -> bool:
-    return not message.app or message.lines[0].startswith("Traceback (most recent call last)")
+    return Message(time, module, level, pid, thread, client, (text,), app, request)
 
 
 def _request(record: Access, color: bool) -> str:
@@ -271,7 +255,7 @@ def _request(record: Access, color: bool) -> str:
         target = target[:TARGET_SHOWN] + "…"
     code = {2: "32", 3: "36", 4: "33", 5: "31"}.get(record.status // 100, "0")
     status = _painted(str(record.status), code, color)
-    head = f"{visible(record.time[11:19])}  {visible(record.method)} {target}"
+    head = f"{visible(clock(record))}  {visible(record.method)} {target}"
     return f"{head}  {status}  {_duration(record.micros)}"
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hostel.account import Account
+from hostel.account import Account, numbers_of
 from hostel.errors import HostelError
 
 HALF_WRITTEN = ".hostel-"
@@ -60,6 +60,15 @@ class Machine:
     @property
     def is_root(self) -> bool:
         return self.me.uid == 0
+
+    def owner(self, owner: str, doing: str) -> Account | None:
+        """Whom `user:group` means, for `write` and `make_folder`; only root can give away."""
+        if not self.is_root:
+            return None
+        try:
+            return Account(owner, *numbers_of(owner), Path("/"), owner)
+        except LookupError as error:
+            raise HostelError(doing, str(error)) from error
 
     # -- files ------------------------------------------------------------------------------
 
@@ -162,7 +171,7 @@ class Machine:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         as_runner: bool = False,
-        stdin: str = "",
+        stdin: str | bytes = "",
         timeout: float = 600,
     ) -> Ran:
         """Run a command to its end and return what it said. A missing program is exit code 127.
@@ -176,7 +185,7 @@ class Machine:
                 [*_dies_with_us(), *command],
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
-                input=stdin.encode(),
+                input=stdin.encode() if isinstance(stdin, str) else stdin,
                 capture_output=True,
                 timeout=timeout,
                 check=False,

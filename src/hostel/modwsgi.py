@@ -37,8 +37,7 @@ def module_for(
     Raises HostelError naming what is missing to build it.
     """
     facts = _facts(interpreter, httpd)
-    digest = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    entry = cache / "mod_wsgi" / digest
+    entry = place(interpreter, httpd, cache).parent
     if _whole(entry, facts, machine):
         return entry / MODULE
     import filelock
@@ -51,6 +50,13 @@ def module_for(
             progress(f"building mod_wsgi {VERSION} for Python {interpreter.version} (once)")
             _build(entry, facts, interpreter, httpd, machine)
     return entry / MODULE
+
+
+def place(interpreter: Interpreter, httpd: Httpd, cache: Path) -> Path:
+    """Where `module_for` puts the module, or has put it."""
+    facts = _facts(interpreter, httpd)
+    digest = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return cache / "mod_wsgi" / digest / MODULE
 
 
 def _facts(interpreter: Interpreter, httpd: Httpd) -> dict[str, str]:

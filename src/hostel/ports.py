@@ -94,6 +94,18 @@ def check_free(address: str, port: int, runner: Account | None = None) -> None:
         raise _explained(address, port, error) from error
 
 
+def is_free(address: str, port: int) -> bool:
+    """Whether a server could listen there now; says nothing of who is in the way."""
+    try:
+        with _socket_for(address) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind((address, port))
+            one.listen(1)
+    except OSError:
+        return False
+    return True
+
+
 def free_port(address: str = "127.0.0.1") -> int:
     """A port nobody listens on now; it may be taken a moment later."""
     with _socket_for(address) as one:

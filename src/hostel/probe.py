@@ -58,15 +58,19 @@ def ask(
     agent: str = "hostel-probe",
     timeout: float = 5.0,
     method: str = "GET",
+    proxied: bool = False,
 ) -> Answer:
     """Ask once for `path` of `host`; over TLS verified by the CA `authority`, if one is given.
+
+    `proxied` begins as a router does, with a line of the PROXY protocol.
 
     Raises NotListening where nothing listens, Unanswered for anything else that is no HTTP answer.
     """
     began = time.monotonic()
     scheme = "http" if authority is None else "https"
     doing = f"asking {scheme}://{_authority_part(host, port, scheme)}{path}"
-    connection = _Connection(address, port, host, timeout, _context(authority, doing))
+    context = _context(authority, doing)
+    connection = _Connection(address, port, host, timeout, context, proxied=proxied)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", _authority_part(host, port, scheme))
@@ -116,16 +120,27 @@ class _Connection(http.client.HTTPConnection):
     """Connects to an address and, within TLS, asks for a name."""
 
     def __init__(
-        self, address: str, port: int, name: str, timeout: float, context: ssl.SSLContext | None
+        self,
+        address: str,
+        port: int,
+        name: str,
+        timeout: float,
+        context: ssl.SSLContext | None,
+        *,
+        proxied: bool,
     ) -> None:
         super().__init__(address, port, timeout=timeout)
         self._tls_name = name
         self._context = context
+        self._proxied = proxied
 
     def connect(self) -> None:
         self.sock = socket.create_connection((self.host, self.port), self.timeout)
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._proxied:
+            port = self.sock.getsockname()[1]
+            self.sock.sendall(f"PROXY TCP4 127.0.0.1 127.0.0.1 {port} {self.port}\r\n".encode())
         if self._context is not None:
             self.sock = self._context.wrap_socket(self.sock, server_hostname=self._tls_name)
 

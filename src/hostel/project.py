@@ -65,14 +65,17 @@ class Running:
 def open_project(target: str, state: Path | None, machine: Machine) -> Project:
     """Read the site that `target` names and find where its state lies; changes nothing.
 
+    The notes also say what of the site needs a server.
+
     Raises UsageError for a target or site file that cannot be used.
     """
+    from hostel.background import left_out_here
     from hostel.sitefile import load_site
     from hostel.target import resolve
 
     site, notes = load_site(resolve(target))
     place = open_place(target, state, machine)
-    return Project(place.root, site, place.layout, machine, notes)
+    return Project(place.root, site, place.layout, machine, (*notes, *left_out_here(site)))
 
 
 def name_of(target: str, place: Place) -> str:

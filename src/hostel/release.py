@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from hostel import modwsgi, ownership, source, uvtool, venv
+from hostel import kept, modwsgi, ownership, source, uvtool, venv
 from hostel.errors import HostelError
 from hostel.hooks import run_hook
 from hostel.httpd_build import Httpd
@@ -28,11 +29,15 @@ FACTS = "release.json"
 """Written last: a release without it was left half-made by a run that was killed."""
 
 Say = Callable[[str], None]
+Chooser = Callable[[str | None, Path, Machine], Interpreter]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a release is made of. `state` holds the releases and venvs of the one site."""
+    """What a release is made of. `state` holds the releases and venvs of the one site.
+
+    What `keep` names stays in the project, or lies in `data` where that is given.
+    """
 
     root: Path
     state: Path
@@ -40,6 +45,7 @@ class Recipe:
     python: str | None = None
     keep: tuple[str, ...] = ()
     hook: tuple[str, ...] = ()
+    data: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -63,20 +69,22 @@ def build(
     cannot be made; then nothing of it is left.
     """
     interpreter = choose(recipe.python, recipe.root, machine)
-    releases = recipe.state / "releases"
-    machine.make_folder(releases, 0o755)
+    machine.make_folder(recipe.state / "releases", 0o755)
     source.check_kept(recipe.root.resolve(), recipe.keep)
-    _make_kept(recipe, machine)
+    if recipe.data is None:
+        _make_kept(recipe, machine)
+    else:
+        kept.bring(recipe.root, recipe.keep, recipe.data, machine)
     for last in (False, True):
         tree = source.scan(recipe.root, machine, recipe.keep, recipe.state)
-        place = venv.ensure(recipe.root, interpreter, recipe.state / "venvs", machine, say)
-        module = modwsgi.module_for(interpreter, httpd, recipe.cache, machine, say)
-        name = _id(tree, place, interpreter, recipe.hook)
-        release = Release(name, releases / name / "code", place, interpreter, module, tree.kept)
-        if (releases / name / FACTS).is_file():
+        venv.ensure(recipe.root, interpreter, recipe.state / "venvs", machine, say)
+        modwsgi.module_for(interpreter, httpd, recipe.cache, machine, say)
+        release = _named(recipe, tree, interpreter, httpd)
+        if is_whole(release.code.parent):
+            _note_module(release, machine)
             return release
         try:
-            _make(release, tree, recipe.hook, env, machine, say)
+            _make(release, tree, recipe, env, machine, say)
         except Vanished as error:
             if last:
                 raise HostelError(
@@ -87,6 +95,36 @@ def build(
             continue
         return release
     raise AssertionError
+
+
+def foresee(recipe: Recipe, httpd: Httpd, machine: Machine, choose: Chooser = choose) -> Release:
+    """The release that `build` would make of the project as it is now; makes nothing."""
+    source.check_kept(recipe.root.resolve(), recipe.keep)
+    interpreter = choose(recipe.python, recipe.root, machine)
+    tree = source.scan(recipe.root, machine, recipe.keep, recipe.state)
+    return _named(recipe, tree, interpreter, httpd)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a release's folder holds all of it."""
+    return (folder / FACTS).is_file()
+
+
+def facts(folder: Path, machine: Machine) -> dict[str, Any]:
+    """What a whole release says of itself; nothing where that cannot be read."""
+    try:
+        said = json.loads(machine.read(folder / FACTS) or b"{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _named(recipe: Recipe, tree: Tree, interpreter: Interpreter, httpd: Httpd) -> Release:
+    place = venv.place(recipe.root, interpreter, recipe.state / "venvs")
+    name = _id(tree, place, interpreter, recipe.hook)
+    code = recipe.state / "releases" / name / "code"
+    module = modwsgi.place(interpreter, httpd, recipe.cache)
+    return Release(name, code, place, interpreter, module, tree.kept)
 
 
 def _make_kept(recipe: Recipe, machine: Machine) -> None:
@@ -109,35 +147,51 @@ def _id(tree: Tree, place: Path, interpreter: Interpreter, hook: Sequence[str]) 
 def _make(
     release: Release,
     tree: Tree,
-    hook: Sequence[str],
+    recipe: Recipe,
     env: Mapping[str, str],
     machine: Machine,
     say: Say,
 ) -> None:
     """Copy, run the hook, compile, settle. Made in place: a hook may write down where it is."""
-    folder = release.code.parent
+    folder, hook = release.code.parent, recipe.hook
     machine.remove(folder)
     machine.make_folder(folder, 0o755)
     say(f"copying the code into release {release.id}")
     try:
-        source.copy(tree, release.code, machine)
+        source.copy(tree, release.code, machine, recipe.data)
+        if recipe.data is not None:
+            kept.link(recipe.keep, recipe.data, release.code)
         ownership.hand_over(release.code, machine)
         if hook:
             say(f"running the build hook: {' '.join(hook)}")
             _run_hook(release, hook, env, machine)
         _compile(release, machine)
         ownership.settle(release.code, machine)
-        facts = {
+        said: dict[str, Any] = {
             "id": release.id,
             "venv": release.venv.name,
+            "module": str(release.module),
             "python": release.interpreter.version,
             "kept": [os.fsencode(name).decode(errors="replace") for name in release.kept],
         }
         os.sync()
-        machine.write(folder / FACTS, json.dumps(facts, indent=1).encode(), 0o644)
+        machine.write(folder / FACTS, _json(said), 0o644)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _note_module(release: Release, machine: Machine) -> None:
+    """Note with which mod_wsgi it is run now, after httpd was upgraded; when it was made stays."""
+    path = release.code.parent / FACTS
+    said, made = facts(path.parent, machine), path.stat()
+    if said.get("module") != str(release.module):
+        machine.write(path, _json({**said, "module": str(release.module)}), 0o644)
+        os.utime(path, ns=(made.st_atime_ns, made.st_mtime_ns))
+
+
+def _json(said: Mapping[str, Any]) -> bytes:
+    return json.dumps(said, indent=1).encode()
 
 
 def _run_hook(
@@ -203,7 +257,4 @@ def _databases(release: Path) -> list[Path]:
 
 
 def _venv_of(release: Path, machine: Machine) -> str:
-    try:
-        return str(json.loads(machine.read(release / FACTS) or b"{}").get("venv", ""))
-    except (ValueError, AttributeError):
-        return ""
+    return str(facts(release, machine).get("venv", ""))

@@ -26,6 +26,8 @@ def document() -> dict[str, Any]:
     properties["python"]["pattern"] = f"^{values.PYTHON.pattern}$"
     properties["static"]["propertyNames"] = {"pattern": "^/[^?#%\\\\]*[^/?#%\\\\]$"}
     properties["env"]["propertyNames"] = {"pattern": "^[^=]+$"}
+    for table in ("workers", "cron"):
+        properties[table]["propertyNames"] = {"pattern": f"^{values.TASK.pattern}$"}
     # Both have defaults that come from the project, so no site file has to say them.
     del made["required"]
     made |= {

@@ -11,27 +11,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from hostel import commands
+from hostel import amounts, commands, cron
 from hostel import site_values as values
 
 NAME = values.NAME
+MACHINE_FILE = "/etc/hostel/machine.toml"
 Location = tuple[str, ...]
 
-_LATER = "belongs to hosting on a server, which this version of Hostel does not have yet"
+_LATER = "is not part of this version of Hostel yet"
 
 RESERVED: dict[Location, str] = {
-    ("workers",): f"[workers] (processes beside the app) {_LATER}",
-    ("cron",): f"[cron] (commands at set times) {_LATER}",
-    ("server", "memory"): f"a limit of memory {_LATER}",
-    ("server", "tasks"): f"a limit of tasks {_LATER}",
     ("database", "privileges"): f"granting to other roles {_LATER}",
     ("database", "url"): (
         f"a database elsewhere {_LATER}; leave [database] out and set DATABASE_URL in .env"
     ),
     ("database", "timeouts"): f"limits of a database {_LATER}",
+    ("router",): (
+        f"the router is the machine's, not a site's; what it listens on is said in {MACHINE_FILE}"
+    ),
 }
-"""Keys with a meaning that is kept for later; each with the sentence that refuses it."""
+"""Keys with a meaning that no site file has, or not yet; each with the sentence that refuses it."""
 
+TABLES_OF_TABLES = ("workers", "cron")
 LATER_MODES = ("acme", "manual")
 
 
@@ -41,8 +42,12 @@ def _listed(value: Any) -> Any:
 
 def _mode(value: Any) -> Any:
     if value in LATER_MODES:
-        raise ValueError(f'mode = "{value}" {_LATER}; use "local" or "off"')
+        raise ValueError(f'mode = "{value}" {_LATER}; until then use "local" or "off"')
     return value
+
+
+def _worker(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"command": value}
 
 
 def _database(value: Any) -> Any:
@@ -65,16 +70,39 @@ Listed = BeforeValidator(_listed)
 Size = Annotated[
     int,
     BeforeValidator(
-        values.size,
-        json_schema_input_type=Annotated[int, Field(ge=1, le=values.MAX_BODY)] | str,
+        amounts.size,
+        json_schema_input_type=Annotated[int, Field(ge=1, le=amounts.MAX_BODY)] | str,
     ),
 ]
-Command = Annotated[
-    tuple[str, ...],
+Memory = Annotated[
+    int,
     BeforeValidator(
-        commands.command, json_schema_input_type=Text | Annotated[list[str], Field(min_length=1)]
+        amounts.memory,
+        json_schema_input_type=Annotated[
+            int, Field(ge=amounts.LEAST_MEMORY, le=amounts.MOST_MEMORY)
+        ]
+        | str,
     ),
 ]
+Duration = Annotated[
+    int,
+    BeforeValidator(
+        amounts.duration,
+        json_schema_input_type=Annotated[int, Field(ge=1, le=amounts.WEEK)] | str,
+    ),
+]
+Patience = Annotated[
+    int,
+    BeforeValidator(
+        amounts.patience,
+        json_schema_input_type=Annotated[int, Field(ge=1, le=amounts.HOUR)] | str,
+    ),
+]
+Words = Text | Annotated[list[str], Field(min_length=1)]
+Command = Annotated[
+    tuple[str, ...], BeforeValidator(commands.command, json_schema_input_type=Words)
+]
+TaskName = Annotated[str, AfterValidator(values.task)]
 
 
 class Part(BaseModel):
@@ -109,6 +137,24 @@ class Server(Part):
         default=("127.0.0.1", "::1"),
         min_length=1,
         description="IP addresses to listen on; the default is this machine only.",
+    )
+
+    memory: Memory | None = Field(
+        default=None,
+        description='Most memory on a server, such as "512MB"; by default three quarters of it.',
+    )
+    tasks: int | None = Field(
+        default=None,
+        ge=16,
+        le=1_000_000,
+        description="Most processes and threads on a server; by default 512 beyond httpd's.",
+    )
+    cpu: float | None = Field(
+        default=None,
+        ge=0.05,
+        le=1024,
+        allow_inf_nan=False,
+        description="Most cores on a server, such as 1.5; by default no limit.",
     )
 
 
@@ -155,6 +201,40 @@ class Hooks(Part):
     release: Command | None = Field(
         default=None, description="Run before each switch to a new release, such as to migrate."
     )
+
+
+class WorkerTable(Part):
+    """A command that runs all the time beside the app; the command alone is enough."""
+
+    command: Command = Field(description="What to run, without a shell.")
+    count: int = Field(default=1, ge=1, le=64, description="How many of it run.")
+    memory: Memory | None = Field(
+        default=None, description="Most memory of each; by default as [server] memory."
+    )
+    stop_timeout: Patience = Field(
+        default=30,
+        description="How long it may take to end after SIGTERM; then it is killed.",
+    )
+
+
+class CronTable(Part):
+    """A command that runs at set times."""
+
+    schedule: Annotated[str, AfterValidator(cron.schedule)] = Field(
+        description='When: "30 4 * * Mon-Fri", as in a crontab, or "@hourly", "@daily" ...'
+    )
+    command: Command = Field(description="What to run, without a shell.")
+    timeout: Duration = Field(
+        default=3600, description="How long a run may take; then it is killed and has failed."
+    )
+    timezone: Annotated[str, AfterValidator(cron.timezone)] | None = Field(
+        default=None, description='Whose clock: "Europe/Berlin"; by default the machine\'s.'
+    )
+
+
+Worker = Annotated[
+    WorkerTable, BeforeValidator(_worker, json_schema_input_type=WorkerTable | Words)
+]
 
 
 class Site(Part):
@@ -205,4 +285,10 @@ class Site(Part):
     )
     hooks: Hooks = Field(
         default=Hooks(), description="Commands of the project, run without a shell."
+    )
+    workers: dict[TaskName, Worker] = Field(
+        default={}, description="Commands that run all the time beside the app, on a server."
+    )
+    cron: dict[TaskName, CronTable] = Field(
+        default={}, description="Commands that run at set times, on a server."
     )

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?")
+TASK = re.compile(r"[a-z][a-z0-9-]{0,20}")
 EXTENSION = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 RESERVED_NAMES = frozenset({"none", "postgres", "public", "template0", "template1"})
 """Roles and databases that PostgreSQL keeps for itself."""
@@ -24,19 +25,6 @@ OWN_FOLDERS = (".git", ".hostel")
 OWN_URLS = "/.well-known/hostel"
 """Below it an instance answers Hostel's own probes."""
 
-SIZES = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-}
-MAX_BODY = 10**12
-
-_SIZE = re.compile(r"([0-9]{1,15})\s*([A-Za-z]{0,3})")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IDNA_DIFFERS = frozenset("ßς\u200c\u200d")
 
@@ -68,6 +56,16 @@ def name(value: str) -> str:
         )
     if value in RESERVED_NAMES:
         raise ValueError(f"{shown(value)} is a name that PostgreSQL keeps for itself; use another")
+    return value
+
+
+def task(value: str) -> str:
+    """The name of a worker or of a command at set times; it becomes part of a unit's name."""
+    if not TASK.fullmatch(value):
+        raise ValueError(
+            f"{shown(value)} cannot be its name: a lower-case letter, then up to 20 lower-case "
+            "letters, digits or hyphens"
+        )
     return value
 
 
@@ -255,21 +253,6 @@ def url_prefix(value: str) -> str:
         raise ValueError(f'{shown(value)} must not hold "//", "." or ".." as a part')
     if f"{value}/".startswith(f"{OWN_URLS}/"):
         raise ValueError(f"{shown(value)} is where Hostel answers its own probes; use another")
-    return value
-
-
-def size(value: object) -> object:
-    """Bytes of "100MB" (10^6), "1GiB" (2^30) or a plain number."""
-    if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
-        unit = SIZES.get(match[2].upper()) if match else None
-        if match is None or unit is None:
-            raise ValueError(f'{shown(value)} is no size; write one like "100MB", or bytes')
-        value = int(match[1]) * unit
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError('must be a size like "100MB", or a whole number of bytes')
-    if not 1 <= value <= MAX_BODY:
-        raise ValueError("must be from 1 byte to 1000 GB; there is always a limit")
     return value
 
 

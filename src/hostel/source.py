@@ -224,11 +224,13 @@ def is_database(path: Path) -> bool:
         return False
 
 
-def copy(tree: Tree, code: Path, machine: Machine) -> None:
+def copy(tree: Tree, code: Path, machine: Machine, kept_in: Path | None = None) -> None:
     """Write the release's code into the new folder `code`, as the scan saw it.
 
-    Raises Vanished when the project is another by now.
+    What is kept becomes a link to where it lies: below `kept_in`, or else in the project. Raises
+    Vanished when the project is another by now.
     """
+    data = kept_in or tree.root
     code.mkdir(mode=0o755)
     code.chmod(0o755)
     for entry in tree.entries:
@@ -241,7 +243,7 @@ def copy(tree: Tree, code: Path, machine: Machine) -> None:
                 _copy_file(origin, target, entry, tree.root, machine)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(entry.target if entry.kind == "link" else origin)
+                target.symlink_to(entry.target if entry.kind == "link" else data / entry.path)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not origin.exists():
                 raise Vanished(entry.path) from error

@@ -12,20 +12,26 @@ from hostel.plan import Key, State, key
 
 @dataclass(frozen=True, kw_only=True)
 class FileState(State):
-    """A file as it is or should be. `uid` is the owner's number; the group follows it."""
+    """A file as it is or should be.
+
+    `owner` is `user:group` by their names, so that it can be planned before they are made; a
+    number stands where the system has no name.
+    """
 
     digest: str
     mode: int
-    uid: int
+    owner: str
     content: bytes = field(compare=False, repr=False)
     secret: bool = field(default=False, compare=False)
 
     @classmethod
-    def of(cls, content: bytes, *, mode: int, owner: Account, secret: bool = False) -> FileState:
+    def of(
+        cls, content: bytes, *, mode: int, owner: Account | str, secret: bool = False
+    ) -> FileState:
         return cls(
             digest=sha256(content).hexdigest(),
             mode=mode,
-            uid=owner.uid,
+            owner=owner if isinstance(owner, str) else owner.owner,
             content=content,
             secret=secret,
         )
@@ -33,6 +39,15 @@ class FileState(State):
 
 def file_key(path: Path) -> Key:
     return key("file", path)
+
+
+def surrounding(path: Path, owner: str) -> tuple[Key, ...]:
+    """What something at this path needs to be there: folders around it, its owner and group.
+
+    Said of what is seen, it makes the order in which things go: what is in a folder before it.
+    """
+    users = (key("user", name) for name in owner.split(":"))
+    return (*users, *(key("folder", folder) for folder in path.parents))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hostel.environ import DatabaseAddress, Given, compose, read_dotenv
 from hostel.errors import UsageError
+from hostel.machine import Machine
 from hostel.project import Project
 from hostel.stage import Stage
 
@@ -29,7 +30,7 @@ def environment_of(stage: Stage, venv: Path) -> dict[str, str]:
         data=project.layout.data,
         database=database_address(project),
     )
-    return compose(project.site.env, _dotenv(project), given, os.environ)
+    return compose(project.site.env, dotenv_of(project.root, project.machine), given, os.environ)
 
 
 def database_address(project: Project) -> DatabaseAddress | None:
@@ -38,17 +39,17 @@ def database_address(project: Project) -> DatabaseAddress | None:
     return DatabaseAddress(project.site.name, project.site.name, project.layout.run)
 
 
-def _dotenv(project: Project) -> dict[str, str]:
-    path = project.root / ".env"
-    machine = project.machine
-    if machine.is_root and path.is_symlink() and not path.resolve().is_relative_to(project.root):
+def dotenv_of(root: Path, machine: Machine) -> dict[str, str]:
+    """The variables of the project's `.env`. Raises UsageError where it cannot be read."""
+    path = root / ".env"
+    if machine.is_root and path.is_symlink() and not path.resolve().is_relative_to(root):
         raise UsageError(
             f"reading {path}",
             "it is a link out of the project, and could lead root to any secret of this machine",
             "Put a file in its place, or run hostel as the user that may read it.",
         )
     try:
-        with machine.eyes_of_owner(project.root):
+        with machine.eyes_of_owner(root):
             text = (machine.read(path) or b"").decode()
     except OSError as error:
         raise UsageError(f"reading {path}", error.strerror or str(error)) from error

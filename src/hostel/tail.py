@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from hostel.logs import Joiner, Record, in_order, parse
+from hostel.log_files import CHUNK, LONGEST, LogFile, LogPlaces, is_live, live, open_log
+from hostel.log_join import Entry, Joiner, Requests, in_order
+from hostel.logs import Record, parse
 
 EVERY = 0.1
-CHUNK = 1 << 20
-LONGEST = 1 << 16
-"""A line that reaches this length is shown in pieces, so that no writer can fill our memory."""
+GONE = 100
+"""Rounds after which a file that lies nowhere any more is let go."""
 PATIENCE = 10
 """Rounds after which the beginning of a line without an end is shown as it is."""
 
@@ -33,6 +35,47 @@ def follow(
     """
     files = [_File(path, (offsets or {}).get(path, _size(path))) for path in paths]
     return _records(files, stop, every)
+
+
+def follow_requests(
+    places: LogPlaces,
+    known: Iterable[LogFile],
+    requests: Requests,
+    stop: threading.Event,
+    every: float = EVERY,
+) -> Iterator[list[Entry]]:
+    """Entries as they are written, a list each round, until `stop` is set.
+
+    Files that are `known` are followed from where they ended then, though they may have got
+    another name since; others, which appear, from their start. `requests` holds what requests
+    that have not ended wrote before.
+    """
+    files = {
+        one.path: _File(one.path, one.whole, os.fdopen(os.dup(one.handle.fileno()), "rb"))
+        for one in known
+        if is_live(places, one.path)
+    }
+    try:
+        while True:
+            last = stop.is_set()
+            for path in live(places):
+                files.setdefault(path, _File(path, 0))
+            now = time.time()
+            lines = [line for file in files.values() for line in file.lines(last)]
+            entries = [
+                entry
+                for record in in_order(map(parse, lines))
+                for entry in requests.feed(record, now)
+            ]
+            yield [*entries, *(requests.flush() if last else requests.advance(now))]
+            if last:
+                return
+            for path in [path for path, file in files.items() if file.forsaken]:
+                files.pop(path).close()
+            stop.wait(every)
+    finally:
+        for file in files.values():
+            file.close()
 
 
 def _records(files: list[_File], stop: threading.Event, every: float) -> Iterator[Record]:
@@ -60,6 +103,12 @@ class _File:
     handle: BinaryIO | None = None
     begun: bytes = b""
     waited: int = field(default=0, repr=False)
+    gone: int = field(default=0, repr=False)
+
+    @property
+    def forsaken(self) -> bool:
+        """Whether its path has been gone for so long that nobody writes to it any more."""
+        return self.gone > GONE
 
     def lines(self, last: bool) -> list[bytes]:
         """The whole lines that came since the last call; with `last`, unfinished ones too."""
@@ -71,8 +120,9 @@ class _File:
             self.offset = 0
         if self.handle is None:
             with contextlib.suppress(OSError):
-                self.handle = self.path.open("rb")
+                self.handle = open_log(self.path)
         out += self._read()
+        self.gone = 0 if out or self.path.exists() else self.gone + 1
         self.waited = self.waited + 1 if self.begun and not out else 0
         if last or self.waited > PATIENCE:
             out += self._rest()
@@ -87,7 +137,7 @@ class _File:
         """Whether another file lies at the path by now; one merely gone is read to its end."""
         assert self.handle is not None
         try:
-            there = self.path.stat()
+            there = self.path.lstat()
         except OSError:
             return False
         ours = os.fstat(self.handle.fileno())

@@ -47,7 +47,7 @@ def ensure(
     """
     needs = needs_of(root)
     venv = venvs / digest_of(needs, interpreter)
-    if (venv / MARKER).is_file() and (venv / "bin" / "python").exists():
+    if is_whole(venv):
         return venv
     machine.make_folder(venvs, 0o755)
     _reachable(venvs, machine)
@@ -65,6 +65,16 @@ def ensure(
         shutil.rmtree(venv, ignore_errors=True)
         raise
     return venv
+
+
+def place(root: Path, interpreter: Interpreter, venvs: Path) -> Path:
+    """Where `ensure` makes the venv, or has made it."""
+    return venvs / digest_of(needs_of(root), interpreter)
+
+
+def is_whole(venv: Path) -> bool:
+    """Whether it is all there and its Python still is."""
+    return (venv / MARKER).is_file() and (venv / "bin" / "python").exists()
 
 
 def digest_of(needs: Needs, interpreter: Interpreter) -> str:

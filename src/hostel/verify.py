@@ -16,12 +16,16 @@ from hostel.instance_conf import MARKER, PROBE_AGENT
 
 @dataclass(frozen=True)
 class Front:
-    """Where an instance is reached: the socket, the name, and the CA when it speaks TLS."""
+    """Where an instance is reached: the socket, the name, and the CA when it speaks TLS.
+
+    One that is `proxied` expects the PROXY protocol first, as from a router.
+    """
 
     address: str
     port: int
     host: str
     authority: Path | None
+    proxied: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ def is_live(front: Front, generation: str) -> bool:
             authority=front.authority,
             agent=PROBE_AGENT,
             timeout=5,
+            proxied=front.proxied,
         )
     except HostelError:
         return False
@@ -73,6 +78,7 @@ def verify(
                 authority=front.authority,
                 agent=PROBE_AGENT,
                 timeout=max(1.0, deadline - time.monotonic()),
+                proxied=front.proxied,
             )
             break
         except HostelError as error:
@@ -90,7 +96,7 @@ def verify(
 
 
 def _unwell(name: str, health: Patience, happened: str, log: Path, offset: int) -> HostelError:
-    from hostel.logs import readable
+    from hostel.log_join import readable
 
     try:
         with log.open("rb") as file:

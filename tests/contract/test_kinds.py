@@ -92,6 +92,47 @@ def test_a_file_belongs_to_the_runner_or_to_root_as_its_state_says(
         assert (path.stat().st_uid, path.stat().st_gid) == (owner.uid, owner.gid)
 
 
+@root_only
+def test_a_files_group_may_be_another_than_its_owners_own_and_is_seen_by_name(
+    tmp_path: Path, machine: Machine
+) -> None:
+    path, group = tmp_path / "file", machine.runner.owner.partition(":")[2]
+    files, state = Files(tmp_path), FileState.of(b"x", mode=0o440, owner=f"root:{group}")
+    files.enact(Change(file_key(path), None, state), machine)
+    assert files.observe(file_key(path), machine) == state
+    assert (path.stat().st_uid, path.stat().st_gid) == (0, machine.runner.gid)
+    for other in (f"{group}:root", "4242:4343"):
+        moved = FileState.of(b"x", mode=0o440, owner=other)
+        files.enact(Change(file_key(path), state, moved), machine)
+        assert files.observe(file_key(path), machine) == moved
+    assert (path.stat().st_uid, path.stat().st_gid) == (4242, 4343)
+
+
+@root_only
+@pytest.mark.parametrize("owner", ["hostel-nobody-has-this:root", "root:hostel-nobody-has-this"])
+def test_a_file_for_somebody_who_is_not_there_is_refused_with_the_name(
+    tmp_path: Path, machine: Machine, owner: str
+) -> None:
+    path = tmp_path / "file"
+    state = FileState.of(b"x", mode=0o440, owner=owner)
+    with pytest.raises(HostelError, match="hostel-nobody-has-this"):
+        Files(tmp_path).enact(Change(file_key(path), None, state), machine)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_lie_in_one_of_several_folders_and_nowhere_else(
+    tmp_path: Path, machine: Machine
+) -> None:
+    files = Files(tmp_path / "a", tmp_path / "b")
+    for name in ("a/file", "b/sub/file"):
+        files.enact(Change(file_key(tmp_path / name), None, wanted(machine)), machine)
+        assert (tmp_path / name).read_bytes() == b"content"
+    for name in ("c/file", "a/../c/file", "ab"):
+        with pytest.raises(HostelError, match="not inside"):
+            files.enact(Change(file_key(tmp_path / name), None, wanted(machine)), machine)
+        assert not (tmp_path / "c").exists()
+
+
 def test_a_reader_sees_the_old_file_or_the_new_and_nothing_between(
     tmp_path: Path, machine: Machine
 ) -> None:

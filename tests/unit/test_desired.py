@@ -115,7 +115,7 @@ def test_secrets_lie_in_files_that_only_the_runner_may_read_and_nowhere_else() -
         spoken = b"sesame" in state.content or b"PEM SECRET" in state.content
         assert state.secret == spoken
         assert state.mode == (0o400 if spoken else 0o444)
-        assert state.uid == RUNNER.uid
+        assert state.owner == RUNNER.owner
     others = [state for state in desired(it).values() if not isinstance(state, FileState)]
     assert "sesame" not in repr(others)
     assert "sesame" not in repr(desired(it)), "not even a state that is printed says it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as tz
 import unicodedata
 from pathlib import Path
 
@@ -9,18 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hostel.logs import (
-    Access,
-    Joiner,
-    Message,
-    Record,
-    formatted,
-    joined,
-    parse,
-    readable,
-    unescaped,
-    visible,
-)
+from hostel.log_join import Joiner, joined, readable
+from hostel.logs import Access, Message, Record, formatted, parse, unescaped, visible
 
 DATA = Path(__file__).parents[1] / "data" / "logs"
 
@@ -42,9 +33,13 @@ def as_httpd_escapes(text: bytes) -> bytes:
     )
 
 
-def access_line(request: bytes, host: bytes = b"localhost", status: int = 200) -> bytes:
+def access_line(
+    request: bytes, host: bytes = b"localhost", status: int = 200, number: bytes | None = None
+) -> bytes:
+    """With a request's number the line is as it is now, without as it was before there were."""
     fields = [b"2026-01-02 03:04:05.678901", b"127.0.0.1", as_httpd_escapes(host)]
-    fields += [str(status).encode(), b"12", b"3456", as_httpd_escapes(request)]
+    fields += [str(status).encode(), b"12", b"3456"]
+    fields += [as_httpd_escapes(request)] if number is None else [number, as_httpd_escapes(request)]
     return b"\t".join(fields)
 
 
@@ -150,6 +145,7 @@ def test_whatever_a_client_sends_is_read_back_as_it_was(sent: bytes) -> None:
 def test_no_request_and_no_message_can_drive_a_terminal(sent: bytes, module: str) -> None:
     """Neither as a target or method, nor in a message of httpd or an app, nor as a raw line."""
     lines = [access_line(sent), access_line(b"GET " + sent), error_line(sent, module)]
+    lines.append(access_line(sent, number=b"a6s2mg5EcIw"))
     lines.append(sent.replace(b"\n", b""))
     for line in lines:
         record = parse(line)
@@ -173,6 +169,52 @@ def test_no_line_however_broken_is_an_error(line: bytes) -> None:
 def test_numbers_that_are_none_make_it_plain_text(field: bytes) -> None:
     line = access_line(b"GET / HTTP/1.1").replace(b"3456", field)
     assert isinstance(parse(line), Message)
+
+
+def test_a_request_has_the_id_that_httpd_gave_it() -> None:
+    record = parse(access_line(b"GET /a\tb HTTP/1.1", number=b"0+M2mg5Fc/w"))
+    assert isinstance(record, Access)
+    assert (record.request, record.target) == ("0+M2mg5Fc/w", "/a\tb")
+    none = parse(access_line(b"GET / HTTP/1.1", number=b"-"))
+    assert isinstance(none, Access)
+    assert none.request == ""
+
+
+def test_a_message_has_the_id_of_its_request() -> None:
+    (record,) = [one for one in records("joined-error.log") if "printed /a" in formatted(one)]
+    assert isinstance(record, Message)
+    assert (record.request, record.app) == ("xbVY5ra1L20", True)
+    assert {one.request for one in records("requests-error.log")} == {""}
+
+
+@pytest.mark.parametrize(
+    ("time", "moment"),
+    [
+        ("1970-01-01 00:00:01.500000 +0000", 1.5),
+        ("1970-01-01 05:30:01.500000 +0530", 1.5),
+        ("1969-12-31 20:30:01.500000 -0330", 1.5),
+        ("-", 0.0),
+        ("9999-99-99 00:00:00.000000 +0000", 0.0),
+        ("0001-01-01 00:00:00.000000 +0530", 0.0),
+    ],
+)
+def test_times_are_moments_in_whatever_zone_an_app_has_put_its_process(
+    time: str, moment: float
+) -> None:
+    record = Access(time, "::1", "h", "GET", "/", "HTTP/1.1", 200, 1, 250_000)
+    assert max(record.at, 0.0) == moment
+    assert record.written == record.at + 0.25
+
+
+def test_the_time_shown_is_that_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XXX-3")
+    tz.tzset()
+    try:
+        line = access_line(b"GET / HTTP/1.1").replace(b".678901", b".678901 +0530")
+        assert formatted(parse(line)).startswith("00:34:05  GET")
+    finally:
+        monkeypatch.undo()
+        tz.tzset()
 
 
 # -- messages -------------------------------------------------------------------------------
@@ -290,6 +332,19 @@ def test_a_traceback_is_held_until_its_thread_is_quiet() -> None:
     (whole,) = joiner.flush(idle_only=True)
     assert isinstance(whole, Message)
     assert whole.lines == ("Traceback (most recent call last):", "ValueError: x")
+
+
+def test_a_thread_s_next_request_is_no_part_of_the_last_one_s_traceback() -> None:
+    joiner = Joiner()
+    first, second = (
+        parse(error_line(text).replace(b"\t-\t", b"\t-\t" + number + b"\t"))
+        for text, number in ((b"Traceback (most recent call last):", b"AAAA"), (b"next", b"BBBB"))
+    )
+    list(joiner.feed(first))
+    assert [one.lines for one in joiner.feed(second) if isinstance(one, Message)] == [
+        ("Traceback (most recent call last):",),
+        ("next",),
+    ]
 
 
 def test_a_thread_that_never_falls_silent_cannot_hold_its_lines_for_ever() -> None:

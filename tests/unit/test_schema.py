@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from hostel import schema
-from hostel.site import Site
+from hostel.site import TABLES_OF_TABLES, Site
 from hostel.sitefile import parse
 from hostel.toml_lines import key_lines
 
@@ -24,9 +24,26 @@ SITE_FILES = [REFERENCE, *sorted(ROOT.glob("examples/*/hostel.toml"))]
 def model_keys(model: type[BaseModel] = Site, above: tuple[str, ...] = ()) -> Iterator[Any]:
     for name, field in model.model_fields.items():
         yield (*above, name)
-        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        inside = (*above, name, "NAME") if name in TABLES_OF_TABLES else (*above, name)
+        for kind in _types(field.annotation):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from model_keys(kind, (*above, name))
+                yield from model_keys(kind, inside)
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _types(part)
+    yield getattr(annotation, "__origin__", None)
+
+
+def keys_of(path: Path) -> dict[tuple[str | int, ...], int]:
+    """The keys of a site file and their lines; those of workers and jobs as of any "NAME"."""
+    found: dict[tuple[str | int, ...], int] = {}
+    for place, line in key_lines(path.read_text(encoding="utf-8")).items():
+        named = len(place) == 3 and place[0] in TABLES_OF_TABLES
+        found.setdefault((place[0], "NAME", place[2]) if named else place, line)
+    return found
 
 
 def fits(said: dict[str, Any]) -> bool:
@@ -57,6 +74,10 @@ def test_the_reference_and_the_examples_fit_schema_and_loader(path: Path) -> Non
         {"hooks": {"build": "a b", "release": ["a", "b"]}},
         {"server": {"max_body": 5}},
         {"server": {"max_body": "5MB"}},
+        {"server": {"memory": "512MB", "tasks": 200, "cpu": 1.5}},
+        {"workers": {}},
+        {"workers": {"a": "b c", "b": ["b", "c"], "c": {"command": "b", "stop_timeout": "5m"}}},
+        {"cron": {"a": {"schedule": "@daily", "command": "b", "timeout": 5}}},
     ],
 )
 def test_every_way_to_write_a_value_fits(said: dict[str, Any]) -> None:
@@ -77,7 +98,13 @@ def test_every_way_to_write_a_value_fits(said: dict[str, Any]) -> None:
         {"server": {"processes": 0}},
         {"hooks": {"build": []}},
         {"domains": "example.com"},
-        {"workers": {}},
+        {"workers": {"A": "x"}},
+        {"workers": {"a": {"count": 2}}},
+        {"workers": {"a": {"command": "x", "count": 0}}},
+        {"cron": {"a": "x"}},
+        {"cron": {"a": {"command": "x"}}},
+        {"server": {"memory": 1}},
+        {"router": {"http": 80}},
     ],
 )
 def test_slips_that_a_schema_can_see_do_not_fit(said: dict[str, Any]) -> None:
@@ -93,19 +120,21 @@ def test_every_key_is_explained_in_the_schema() -> None:
 
 
 def test_the_reference_shows_every_key_and_no_other() -> None:
-    shown = set(key_lines(REFERENCE.read_text(encoding="utf-8")))
-    free = {place for place in shown if place[0] in ("static", "env") and len(place) > 1}
+    shown = set(keys_of(REFERENCE))
+    named = ("static", "env", *TABLES_OF_TABLES)
+    free = {place for place in shown if place[0] in named and len(place) == 2}
     assert shown - free == set(model_keys())
 
 
 def test_the_reference_says_the_default_of_every_key() -> None:
     lines = REFERENCE.read_text(encoding="utf-8").splitlines()
-    for place, number in key_lines("\n".join(lines)).items():
+    for place, number in keys_of(REFERENCE).items():
         above = []
         for line in reversed(lines[: number - 1]):
             if not line and above:
                 break
             above.append(line)
-        if place[0] not in ("hooks", "health", "env", "static") or len(place) == 1:
+        free = ("hooks", "health", "env", "static", *TABLES_OF_TABLES)
+        if len(place) == 1 or len(place) == 3 or place[0] not in free:
             comment = " ".join(above)
             assert "Default" in comment or lines[number - 1].startswith("["), place

@@ -79,8 +79,8 @@ def test_false_asks_for_no_database() -> None:
 
 
 @pytest.mark.parametrize("mode", ["acme", "manual"])
-def test_kinds_of_tls_that_need_a_server_are_named_as_such(mode: str) -> None:
-    assert "hosting on a server" in refusal(tls={"mode": mode})
+def test_kinds_of_tls_that_come_later_are_named_as_such(mode: str) -> None:
+    assert "not part of this version of Hostel yet" in refusal(tls={"mode": mode})
 
 
 # -- names ----------------------------------------------------------------------------------------

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hostel.logs import formatted
-from hostel.tail import follow
+from hostel.log_files import LogPlaces
+from hostel.log_history import History
+from hostel.log_join import Entry, Requests
+from hostel.logs import formatted, moment
+from hostel.tail import follow, follow_requests
 
 Follow = Callable[..., Callable[[], str]]
 
@@ -127,3 +130,116 @@ def test_a_request_comes_before_what_it_printed(tmp_path: Path) -> None:
     records = follow([error, access], stop, {error: 0, access: 0})
     texts = [formatted(record) for record in records]
     assert texts == ["03:04:05  GET /  200  0.0 ms", "printed", "later"]
+
+
+# -- requests -------------------------------------------------------------------------------
+
+
+NOW = moment("2026-01-02 03:04:06 +0000")
+
+
+def asked(request: str) -> str:
+    return f"2026-01-02 03:04:05.1 +0000\t::1\th\t200\t1\t9\t{request}\tGET / HTTP/1.1\n"
+
+
+def wrote(request: str, text: str) -> str:
+    return f"2026-01-02 03:04:05.1 +0000\twsgi\terror\t1\t1\t-\t{request}\t{text}\n"
+
+
+@pytest.fixture
+def entries() -> Iterator[Callable[[LogPlaces], Callable[[], Entry]]]:
+    """Follow a site's logs from their ends in a thread; gives the next entry, or fails."""
+    stop, threads = threading.Event(), []
+
+    def start(places: LogPlaces) -> Callable[[], Entry]:
+        found: queue.Queue[Entry] = queue.Queue()
+        with History(places) as history:
+            requests = history.last(0, lambda _: True, now=NOW).requests
+            requests.hold = 1e12  # these lines are old
+            rounds = follow_requests(places, history.files, requests, stop, every=0.01)
+            for entry in next(rounds):
+                found.put(entry)
+
+        def read() -> None:
+            for some in rounds:
+                for entry in some:
+                    found.put(entry)
+
+        threads.append(threading.Thread(target=read))
+        threads[-1].start()
+        return lambda: found.get(timeout=60)
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+
+
+Entries = Callable[[LogPlaces], Callable[[], Entry]]
+
+
+def lines(entry: Entry) -> list[str]:
+    return [line for message in entry.messages for line in message.lines]
+
+
+def test_a_request_that_had_begun_before_gets_all_its_lines(
+    tmp_path: Path, entries: Entries
+) -> None:
+    access, error = tmp_path / "access.log", tmp_path / "error.log"
+    error.write_text(wrote("AAAA", "before") + wrote("AAAA", "in the mid")[:-1])
+    after = entries(LogPlaces(tmp_path, False))
+    append(error, "dle\n" + wrote("AAAA", "after"))
+    append(access, asked("AAAA"))
+    assert lines(after()) == ["before", "in the middle", "after"]
+
+
+def test_the_files_of_the_next_day_are_followed_from_their_start(
+    tmp_path: Path, entries: Entries
+) -> None:
+    append(tmp_path / "access.2026-01-02.log", asked("old1"))
+    after = entries(LogPlaces(tmp_path, True))
+    append(tmp_path / "access.2026-01-02.log", asked("AAAA"))
+    assert after().request == "AAAA"
+    # The old instance still writes into yesterday's file, or the packer has it already.
+    append(tmp_path / "access.2026-01-03.log", asked("BBBB"))
+    append(tmp_path / "access.2026-01-02.log", asked("CCCC"))
+    assert {after().request, after().request} == {"BBBB", "CCCC"}
+    (tmp_path / "access.2026-01-02.log.gz").write_bytes(b"x")
+    (tmp_path / "access.2026-01-02.log").unlink()
+    append(tmp_path / "access.2026-01-03.log", asked("DDDD"))
+    assert after().request == "DDDD"
+
+
+def test_a_rename_by_logrotate_neither_loses_nor_doubles(tmp_path: Path, entries: Entries) -> None:
+    log = tmp_path / "access.log"
+    append(tmp_path / "access.log.1", asked("old1"))
+    append(log, asked("old2"))
+    after = entries(LogPlaces(tmp_path, False))
+    append(log, asked("AAAA"))
+    assert after().request == "AAAA"
+    (tmp_path / "access.log.1").rename(tmp_path / "access.log.2")
+    log.rename(tmp_path / "access.log.1")
+    append(tmp_path / "access.log.1", asked("BBBB"))
+    append(log, asked("CCCC"))
+    assert [after().request, after().request] == ["BBBB", "CCCC"]
+
+
+def test_a_file_renamed_before_following_began_is_read_to_its_end(tmp_path: Path) -> None:
+    log, stop = tmp_path / "access.log", threading.Event()
+    append(log, asked("old1"))
+    places = LogPlaces(tmp_path, False)
+    with History(places) as history:
+        append(log, asked("AAAA"))
+        log.rename(tmp_path / "access.log.1")
+        append(log, asked("BBBB"))
+        stop.set()
+        (found,) = follow_requests(places, history.files, Requests(60), stop)
+    assert [entry.request for entry in found] == ["AAAA", "BBBB"]
+
+
+def test_a_link_in_a_log_s_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret\n")
+    log, stop = tmp_path / "error.log", threading.Event()
+    log.symlink_to(tmp_path / "secret")
+    stop.set()
+    assert list(follow([log], stop, {log: 0})) == []

@@ -1,7 +1,8 @@
 """What httpd runs: settles the process as boot.json beside this file says, then loads the app.
 
-Stands alone, since it is copied beside its boot.json and run by the site's own Python. Writes
-nothing and sees no request. It is in the memory of every process of every site: what only some
+Stands alone, since it is copied beside its boot.json and run by the site's own Python. It writes
+nothing but, in a systemd unit, whether the app could be loaded; of a request it mends what
+mod_wsgi leaves wrong, no more. It is in the memory of every process of every site: what only some
 apps need is imported where they need it.
 """
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 USUAL_NAMES = ("application", "app")
 """What the callable is called where nobody says."""
+
+PLAIN_NAMES = frozenset(
+    ("HOME", "USER", "LOGNAME", "PATH", "LANG", "TZ", "VIRTUAL_ENV", "DATA_DIR", "PGDATABASE")
+)
+"""Variables of Hostel's own that are no secrets: what an error says of them stays readable."""
 
 
 class Unfit(Exception):
@@ -49,6 +55,66 @@ def start(boot_json: str | Path) -> Any:
         boot = json.loads(file.read())
     settle(boot)
     return load(boot["app"], boot["cwd"])
+
+
+def serve(boot_json: str | Path) -> Any:
+    """The app for httpd. A unit in which this runs is ready with the first that is loaded, and
+    ends if that fails before any was; without a unit nothing is told to anybody."""
+    # Before the environment is settled: the app must not speak in our place.
+    address, folder = os.environ.get("NOTIFY_SOCKET", ""), os.environ.get("RUNTIME_DIRECTORY", "")
+    if not (address and folder):
+        return faithful(start(boot_json))
+    ready = os.path.join(folder, "ready")  # noqa: PTH118
+    try:
+        app = faithful(start(boot_json))
+    except BaseException as error:
+        notify(address, f"STATUS={one_line(error)}")
+        if not os.path.exists(ready):  # noqa: PTH110
+            end_httpd()
+        raise
+    os.close(os.open(ready, os.O_WRONLY | os.O_CREAT, 0o640))
+    notify(address, "READY=1\nSTATUS=The app is loaded.")
+    return app
+
+
+def notify(address: str, text: str) -> None:
+    """Send a message to systemd, as sd_notify does; one that cannot be sent is let go."""
+    import _socket  # What `socket` imports would stay in memory.
+
+    path = f"\0{address[1:]}" if address.startswith("@") else address
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        channel.sendto(text.encode("utf-8", "replace"), path)
+    except OSError as error:
+        sys.stderr.write(f"Hostel: systemd could not be told: {error}\n")
+    finally:
+        channel.close()
+
+
+def one_line(error: BaseException) -> str:
+    """Class and message of an exception, for a place that has one line and that anybody may read:
+    what could be a secret of the environment is left out."""
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    for name, value in os.environ.items():
+        if len(value) >= 6 and name not in PLAIN_NAMES and not name.startswith("HOSTEL_"):
+            said = said.replace(value, "***")
+    named = "" if isinstance(error, Unfit) else kind(error) + (": " if said else "")
+    words = "".join(char if char.isprintable() else " " for char in f"{named}{said}").split()
+    line = " ".join(words)
+    return line if len(line) <= 200 else f"{line[:197]}..."
+
+
+def end_httpd() -> None:
+    """End the server, whose start has failed: it would go on with an error for each request.
+
+    A little later, so that mod_wsgi can still write into the error log why.
+    """
+    import threading
+
+    threading.Timer(0.5, os.kill, (os.getppid(), 15)).start()
 
 
 def settle(boot: dict[str, Any]) -> None:
@@ -210,33 +276,114 @@ def _origin(module: ModuleType) -> str:
     return f"{module.__name__} ({file})" if file else f"{module.__name__}, a folder of no code,"
 
 
-def traced(app: Any) -> Any:
-    """The same app, whose exceptions reach the log with their traceback.
+def faithful(app: Any) -> Any:
+    """The same app, told the path as it was sent, and whose failures are seen as such.
 
-    mod_wsgi 6.1 prints what hangs on the exception itself, and before Python 3.12 a traceback is
-    hung there only where the exception is caught.
+    mod_wsgi makes one slash of several in PATH_INFO. It prints the traceback that hangs on an
+    exception itself, and before Python 3.12 one is hung there only where the exception is caught.
+    And it lets an answer that fails in its middle pass for a whole one.
     """
-    if sys.version_info >= (3, 12):
-        return app
 
     def application(environ: Any, start_response: Any) -> Any:
+        target = environ["REQUEST_URI"]
+        if "//" in target or "%2" in target:
+            environ["PATH_INFO"] = sent_path(target, environ["PATH_INFO"])
         try:
             answer = app(environ, start_response)
         except BaseException:
             raise
-        return _streamed(answer) if isinstance(answer, _Generator) else answer
+        if type(answer) in _WHOLE or type(answer).__module__ == "mod_wsgi":  # a file of mod_wsgi's
+            return answer
+        return _Answer(answer, environ)
 
     return application
 
 
-_Generator = type(_ for _ in [""])
+_WHOLE = (list, tuple)
 
 
-def _streamed(answer: Any) -> Any:
-    try:
-        yield from answer
-    except BaseException:
-        raise
+def sent_path(target: str, seen: str) -> str:
+    """PATH_INFO as the request's target has it, where httpd saw the same but for its slashes.
+
+    So whatever else httpd does to a path, such as to resolve its dots, stays.
+    """
+    from urllib.parse import unquote_to_bytes
+
+    path = target.partition("?")[0]
+    if not path.startswith("/"):  # a whole URL
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+    merged = path
+    while "//" in merged:
+        merged = merged.replace("//", "/")
+    return path if merged == seen else seen
+
+
+class _Answer:
+    """An app's answer, piece by piece. One that fails after its first piece takes the connection
+    with it: httpd would go on to the next answer there, and end the stream of HTTP/2 in order."""
+
+    __slots__ = ("answer", "environ")
+
+    def __init__(self, answer: Any, environ: Any) -> None:
+        self.answer = answer
+        self.environ = environ
+
+    def __iter__(self) -> Any:
+        begun = False
+        try:
+            for piece in self.answer:
+                yield piece
+                if piece:
+                    begun = True
+        except GeneratorExit:
+            raise
+        except BaseException:
+            if begun:
+                hang_up(self.environ)
+            raise
+
+    def close(self) -> None:
+        close = getattr(self.answer, "close", None)
+        if close is not None:
+            close()
+
+
+def hang_up(environ: dict[str, Any]) -> None:
+    """Cut the connection that this request came on.
+
+    It is httpd's, and nothing of mod_wsgi leads to it: it is found among this process's sockets
+    by the ports of its two ends. Clients of two addresses may use one port; then the address
+    tells them apart. Behind a router REMOTE_ADDR is no end of it, and the ports are enough.
+    """
+    import socket
+
+    ends = int(environ["mod_wsgi.listener_port"]), int(environ["REMOTE_PORT"])
+    by_port, by_address = [], []
+    for one in _connections():
+        if (one.getsockname()[1], one.getpeername()[1]) == ends:
+            by_port.append(one)
+            if one.getpeername()[0].removeprefix("::ffff:") == environ["REMOTE_ADDR"]:
+                by_address.append(one)
+    for one in by_address or (by_port if len(by_port) == 1 else ()):
+        one.shutdown(socket.SHUT_RDWR)
+
+
+def _connections() -> list[Any]:
+    """The TCP connections of this process, as sockets that may be closed without closing them."""
+    import socket
+    import stat
+
+    found = []
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208
+        try:
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                one = socket.socket(fileno=os.dup(int(name)))
+                if one.family != socket.AF_UNIX and one.getpeername():
+                    found.append(one)
+        except OSError:  # closed meanwhile, or no connection
+            continue
+    return found
 
 
 def _bytes(text: str) -> bytes:
@@ -245,4 +392,4 @@ def _bytes(text: str) -> bytes:
 
 # mod_wsgi runs this file under a name of its own; everyone else imports it.
 if __name__.startswith("_mod_wsgi_"):
-    application = traced(start(os.path.join(os.path.dirname(__file__), "boot.json")))  # noqa: PTH118, PTH120
+    application = serve(os.path.join(os.path.dirname(__file__), "boot.json"))  # noqa: PTH118, PTH120

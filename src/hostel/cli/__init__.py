@@ -16,7 +16,15 @@ from hostel import errors
 VERBS = {
     "up": "Host an app from this machine: HTTPS, environment, database.",
     "down": "Stop what `up --detach` left running; data stay.",
+    "plan": "Show what apply would do on this server, change by change.",
+    "apply": "Bring the site in this folder into service on this server.",
+    "rollback": "Bring an earlier generation of a site back into service.",
+    "run": "Run a command as a site's user, in its release and environment.",
+    "remove": "Take a site off this server.",
     "status": "Say what runs, where it answers and how it fares.",
+    "logs": "Show requests with what each of them wrote, as they were or as they come.",
+    "init": "Write a site file for the project in this folder, with what can be guessed.",
+    "env": "The variables of a site on a server: set, unset, list, import, diff.",
     "cert": "The local certificate authority: trust, show, path.",
 }
 

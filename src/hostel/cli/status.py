@@ -14,21 +14,91 @@ if TYPE_CHECKING:
     from hostel.project import Place
 
 
-@click.command(epilog="\b\nExamples:\n  hostel status\n  hostel status --json | jq .sites[0].state")
-@click.argument("target", default=".")
+EPILOG = """\b
+Examples:
+  hostel status                    the site in this folder; on a server, all of them
+  hostel status guestbook          the site of that name on this server
+  hostel status --json | jq .sites[0].state
+"""
+SERVER = Path("/var/lib/hostel/sites")
+COLORS = {"up": "green", "down": "yellow", "failing": "red"}
+
+
+@click.command(epilog=EPILOG)
+@click.argument("target", required=False)
 @click.option("--dir", "state", type=click.Path(path_type=Path), help="Folder of the site's state.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON object with "version": 1.')
-def status(target: str, state: Path | None, as_json: bool) -> None:
-    """Say of the site TARGET whether it is up, where, with which release and memory."""
+def status(target: str | None, state: Path | None, as_json: bool) -> None:
+    """Say of the site TARGET whether it is up, where, with which release and memory.
+
+    TARGET is a folder, as `hostel up` takes it, or the name of a site on this server.
+    """
     from hostel.platforms.private import machine_here
     from hostel.project import open_place
 
-    site = describe(open_place(target, state, machine_here()), target)
+    names = [] if state is not None else on_server(target)
+    if names:
+        _show_server(names, as_json)
+        return
+    place = target or "."
+    site = describe(open_place(place, state, machine_here()), place)
     if as_json:
         click.echo(json.dumps({"version": 1, "sites": [site]}, indent=2))
         return
-    color = {"up": "green", "down": "yellow", "failing": "red"}[site["state"]]
-    click.echo(f"{site['name']}  {click.style(site['state'], fg=color, bold=True)}")
+    _show_private(site)
+
+
+def on_server(target: str | None) -> list[str]:
+    """The sites of this server that are meant; none where the target is no business of one."""
+    if target is None:
+        here = Path(".hostel").exists() or not SERVER.is_dir()
+        return [] if here else sorted(path.name for path in SERVER.glob("*/"))
+    known = (SERVER / target).is_dir() if "/" not in target and target != "." else False
+    return [target] if known else []
+
+
+def _show_server(names: list[str], as_json: bool) -> None:
+    from hostel.server.host import host_here
+    from hostel.server.status import describe as of_server
+
+    host = host_here()
+    sites = [of_server(name, host) for name in names]
+    if as_json:
+        click.echo(json.dumps({"version": 1, "sites": sites}, indent=2))
+        return
+    for site in sites:
+        _show_site(site)
+
+
+def _show_site(site: dict[str, Any]) -> None:
+    shown = click.style(site["state"], fg=COLORS[site["state"]], bold=True)
+    click.echo(f"{click.style(site['name'], bold=True)}  {shown}")
+    if site["release"] is None:
+        return
+    back = f", as {site['rolled_back_to']} was" if site["rolled_back_to"] else ""
+    traffic, days = site["traffic"], site["certificate_days_left"]
+    least = "at least " if traffic["at_least"] else ""
+    rows = {
+        "address": "  ".join(site["urls"]),
+        "release": f"{site['release']}, generation {site['generation']}{back}, "
+        f"{_duration(site['age_seconds'])} old, Python {site['python']}",
+        "httpd": f"pid {site['pid']}, {site['processes']} processes × {site['threads']} threads",
+        "memory": f"{site['memory_bytes'] / 1e6:.0f} MB" if site["memory_bytes"] else "",
+        "answers": site["answer"],
+        "requests": f"{least}{traffic['requests']} in {traffic['minutes']:.0f} min, "
+        f"{traffic['errors']} errors",
+        "tls": f"certificate good for {days} days" if days is not None else "off",
+        "by hand": "; ".join(site["drift"]),
+        "project": site["root"],
+        "logs": screen.command("logs", site["name"]),
+    }
+    for label, text in rows.items():
+        if text:
+            click.echo(f"  {label:<9} {text}")
+
+
+def _show_private(site: dict[str, Any]) -> None:
+    click.echo(f"{site['name']}  {click.style(site['state'], fg=COLORS[site['state']], bold=True)}")
     if site["state"] == "down":
         return
     rows = {

@@ -11,16 +11,17 @@ import stat
 from hashlib import sha256
 from pathlib import Path
 
+from hostel.account import owner_of
 from hostel.errors import HostelError
 from hostel.machine import Machine
 from hostel.plan import Change, Key, name_of
-from hostel.states import FileState
+from hostel.states import FileState, surrounding
 
 
 class Files:
-    """The files of a site, all `inside` one folder; folders between are made when missing."""
+    """Files that are all `inside` these folders; folders between are made when missing."""
 
-    def __init__(self, inside: Path) -> None:
+    def __init__(self, *inside: Path) -> None:
         self.inside = inside
 
     def observe(self, which: Key, machine: Machine) -> FileState | None:
@@ -29,23 +30,28 @@ class Files:
         if content is None:
             return None
         info = path.stat()
+        # Which group an ordinary user's files get is the folder's or the system's choice.
+        owner = owner_of(info.st_uid, info.st_gid if machine.is_root else machine.me.gid)
         return FileState(
             digest=sha256(content).hexdigest(),
             mode=stat.S_IMODE(info.st_mode),
-            uid=info.st_uid,
+            owner=owner,
             content=content,
+            needs=surrounding(path, owner),
         )
 
     def enact(self, change: Change, machine: Machine) -> None:
         path = Path(name_of(change.key))
-        if not Path(os.path.normpath(path)).is_relative_to(self.inside):
-            raise HostelError(f"changing {path}", f"it is not inside {self.inside}")
+        plain = Path(os.path.normpath(path))
+        if not any(plain.is_relative_to(folder) for folder in self.inside):
+            places = " or ".join(map(str, self.inside))
+            raise HostelError(f"changing {path}", f"it is not inside {places}")
         if change.after is None:
             machine.remove(path)
             return
         state = change.after
         assert isinstance(state, FileState)
-        owner = machine.runner if state.uid == machine.runner.uid else machine.me
+        owner = machine.owner(state.owner, f"writing {path}")
         if not path.parent.is_dir():
             machine.make_folder(path.parent, 0o755)
         content = state.content

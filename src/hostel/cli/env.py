@@ -1,0 +1,425 @@
+"""`hostel env`: the variables that are kept for a site on a server, over `[env]` and `.env`.
+
+A value comes in by a hidden prompt, stdin or a file, never by the command line, which everybody on
+the machine can read and shells remember; it goes out masked unless --show asks for it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hostel.cli import screen, which
+from hostel.errors import HostelError, UsageError
+
+if TYPE_CHECKING:
+    from hostel.envstore import Change, Entry, Live
+    from hostel.masking import EnvChange
+
+EPILOG = """\b
+Examples:
+  sudo hostel env set SECRET_KEY            asks for it, twice, without showing it
+  pass show shop/key | sudo hostel env set SECRET_KEY --site shop
+  sudo hostel env import production.env     all variables of a dotenv file
+  sudo hostel env list                      names and origins; values are hidden
+  sudo hostel env diff                      what the running site does not have yet
+  sudo hostel env unset SECRET_KEY OLD_KEY
+"""
+
+SIGNS = {"set": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
+
+site_option = click.option(
+    "--site",
+    metavar="NAME|FOLDER",
+    help="Which site; by default that of this folder, or the only one there is.",
+)
+no_apply_option = click.option(
+    "--no-apply", is_flag=True, help="Keep it for the next apply; what runs stays as it is."
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help='One JSON object with "version": 1.'
+)
+
+
+@click.group(epilog=EPILOG)
+def env() -> None:
+    """The variables of a site on this server: set, unset, list, import, diff.
+
+    They are kept in a file that only root can read, and win over `.env`, which wins over [env] in
+    the site file. A change goes live at once, by a switch to a new generation.
+    """
+
+
+@env.command(
+    "set",
+    epilog="\b\nExamples:\n  sudo hostel env set SECRET_KEY\n"
+    "  sudo hostel env set TLS_KEY --site shop < key.pem",
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@site_option
+@no_apply_option
+def set_(names: tuple[str, ...], site: str | None, no_apply: bool) -> None:
+    """Set variables NAME...: each from a hidden prompt, or one from stdin.
+
+    From stdin that is no terminal the value is exactly what comes, UTF-8, without one newline at
+    its end.
+    """
+    _refuse_values(names, "set")
+    name, path = _mine(site, "set", names)
+    values = _given(names)
+    _carry_out(name, path, lambda kept: {**kept, **values}, no_apply)
+
+
+@env.command(epilog="\b\nExamples:\n  sudo hostel env unset SECRET_KEY --site shop")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@site_option
+@no_apply_option
+def unset(names: tuple[str, ...], site: str | None, no_apply: bool) -> None:
+    """Remove variables NAME... from what is kept; what [env] and `.env` say of them counts again."""
+    _refuse_values(names, "unset")
+    name, path = _mine(site, "unset", names)
+
+    def without(kept: Mapping[str, str]) -> Mapping[str, str]:
+        for one in names:
+            if one not in kept:
+                raise _not_kept(one, name, kept)
+        return {one: value for one, value in kept.items() if one not in names}
+
+    _carry_out(name, path, without, no_apply)
+
+
+@env.command("list", epilog="\b\nExamples:\n  sudo hostel env list\n  sudo hostel env list --json")
+@site_option
+@click.option("--show", is_flag=True, help="Show all values; only who can read the store may.")
+@json_option
+def list_(site: str | None, show: bool, as_json: bool) -> None:
+    """List the variables with where each comes from: the store, `.env`, or [env]."""
+    from hostel import envstore
+
+    name = which.site_name(site)
+    path = envstore.store_path(name)
+    kept = envstore.load(path)
+    live = None if which.project_here(name, site) else live_environment(name)
+    entries = _entries(_root(name, site, live), kept.values)
+    if as_json:
+        shown = [_described(entry, show) for entry in entries]
+        click.echo(json.dumps({"version": 1, "site": name, "variables": shown}, indent=2))
+        return
+    _table(entries, show)
+    if not entries:
+        click.echo(f"no variables of {name} yet; set one with: hostel env set NAME", err=True)
+    elif show and kept.values:
+        screen.note(f"values of the store are for root alone, who can read {path}")
+
+
+@env.command(
+    "import",
+    epilog="\b\nExamples:\n  sudo hostel env import production.env\n"
+    "  ssh old-server cat shop/.env | sudo hostel env import - --site shop",
+)
+@click.argument("file", metavar="FILE|-")
+@site_option
+@click.option("--replace", is_flag=True, help="Remove whatever is kept and not in FILE.")
+@no_apply_option
+def import_(file: str, site: str | None, replace: bool, no_apply: bool) -> None:
+    """Keep the variables of FILE, written like a `.env`; - reads stdin."""
+    from hostel import envstore
+    from hostel.environ import read_dotenv
+
+    name, path = _mine(site, "import", (file,))
+    origin = "stdin" if file == "-" else file
+    found = read_dotenv(_text(_read(file), f"reading {origin}"), origin)
+    for one, value in found.items():
+        envstore.checked(one, value)
+    if not found:
+        raise UsageError(
+            f"reading {origin}",
+            "there is no NAME=value in it",
+            "Give another file; to remove variables, use: hostel env unset NAME...",
+        )
+    _carry_out(name, path, lambda kept: found if replace else {**kept, **found}, no_apply)
+
+
+@env.command(epilog="\b\nExamples:\n  sudo hostel env diff || echo pending")
+@site_option
+@json_option
+def diff(site: str | None, as_json: bool) -> None:
+    """Compare what the next apply would give the app with what it runs with now.
+
+    Exit code 3 where they differ, 0 where not.
+    """
+    from hostel import envstore, masking
+
+    name = which.site_name(site)
+    kept = envstore.load(envstore.store_path(name)).values
+    live = live_environment(name)
+    entries = _entries(_root(name, site, live), kept)
+    wanted = {entry.name: entry.value for entry in entries}
+    before = live.environ if live else {}
+    after = {**(live.given if live else {}), **wanted}
+    # What runs may hold values that came from the store and are no longer in it.
+    changes = masking.difference(before, after, {*before, *kept})
+    origins = {entry.name: entry.origin for entry in entries}
+    if as_json:
+        shown = [_change(change, origins.get(change.name)) for change in changes]
+        click.echo(json.dumps({"version": 1, "site": name, "changes": shown}, indent=2))
+    else:
+        for change in changes:
+            click.echo(change_line(change, origins.get(change.name, "")))
+    if live is None:
+        screen.note(f"{name} is not live on this server yet")
+    if changes:
+        click.get_current_context().exit(3)
+    click.echo(f"{name} runs with the variables it should have", err=True)
+
+
+# -- what belongs to the server ------------------------------------------------------------------
+
+
+def go_live(name: str) -> None:
+    """Make the site run with what is kept for it now: a switch, as every change of a site is."""
+    if not _has_server() or not which.is_live(name):
+        click.echo(f"{name} gets it with its next apply: {_sudo('apply')}", err=True)
+        return
+    importlib.import_module("hostel.server").converge_site(name)
+
+
+def live_environment(name: str) -> Live | None:
+    """What the site's live generation runs with; None where there is none."""
+    from hostel import envstore
+
+    if not _has_server() or not which.is_live(name):
+        return None
+    found = importlib.import_module("hostel.server").live_environment(name)
+    assert found is None or isinstance(found, envstore.Live)
+    return found
+
+
+def _has_server() -> bool:
+    return importlib.util.find_spec("hostel.server") is not None
+
+
+# -- changing --------------------------------------------------------------------------------------
+
+
+def _mine(site: str | None, verb: str, words: Sequence[str]) -> tuple[str, Path]:
+    """The site and the place of its store, where we may change it; before anything is asked."""
+    from hostel import envstore
+
+    name = which.site_name(site)
+    path = envstore.store_path(name)
+    if envstore.may_keep(path):
+        return name, path
+    chosen = () if site is None else ("--site", site)
+    raise HostelError(
+        f"changing the variables of {name}",
+        f"only root may: they are kept in {path}",
+        f"Run: {_sudo('env', verb, *chosen, '--', *words)}".replace(" -- ", " "),
+    )
+
+
+def _carry_out(name: str, path: Path, change: Change, no_apply: bool) -> None:
+    """Change what is kept and make it live; where that fails, both are as before."""
+    from hostel import envstore, masking
+    from hostel.machine import Machine
+
+    machine = Machine()
+    before, after = envstore.update(path, change, machine)
+    changes = masking.difference(before.values, after.values, {*before.values, *after.values})
+    for one in changes:
+        click.echo(change_line(one), err=True)
+    if not changes:
+        click.echo(f"what is kept for {name} is that already", err=True)
+    if no_apply:
+        click.echo(f"kept for the next apply of {name}: {_sudo('apply')}", err=True)
+        return
+    try:
+        go_live(name)
+    except (HostelError, KeyboardInterrupt):
+        envstore.update(
+            path,
+            lambda kept: before.values if kept == after.values else kept,
+            machine,
+        )
+        screen.note("what is kept is as before; --no-apply keeps a change without trying it")
+        raise
+
+
+def _given(names: Sequence[str]) -> dict[str, str]:
+    """The values of the names: of one from stdin, of each from a prompt at a terminal."""
+    from hostel import envstore
+
+    if sys.stdin is not None and sys.stdin.isatty():
+        return {name: envstore.checked(name, _asked(name)) for name in dict.fromkeys(names)}
+    if len(names) > 1:
+        raise UsageError(
+            "reading values from stdin",
+            f"there are {len(names)} names, and what comes is one value",
+            "Set one at a time, or give NAME=value lines to: hostel env import -",
+        )
+    doing = f"reading the value of {names[0]}"
+    value = _text(_read("-"), doing).removesuffix("\n")
+    return {names[0]: envstore.checked(names[0], value)}
+
+
+def _asked(name: str) -> str:
+    from hostel.masking import plain
+
+    try:
+        said: str = click.prompt(
+            f"{plain(name)} (not shown)",
+            hide_input=True,
+            confirmation_prompt="Once more",
+            err=True,
+        )
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"reading the value of {plain(name)}", "it is not UTF-8", "Use a UTF-8 terminal."
+        ) from None
+    return said
+
+
+def _refuse_values(names: Sequence[str], verb: str) -> None:
+    """No value on a command line; not even to say that there is one too many."""
+    from hostel import site_values
+
+    for name in names:
+        word, equals, _ = name.partition("=")
+        odd = len(names) > 1 and not word.isidentifier()
+        if not equals and not odd:
+            continue
+        named = [word] if equals and word.isidentifier() else ["NAME"]
+        raise UsageError(
+            f"reading the names to {verb}",
+            f"a value is given with {site_values.shown(word)}" if equals else "one is no name",
+            f"Run: {_sudo('env', verb, *named)} and give the value when asked, or on stdin. "
+            "A command line can be read by everybody on this machine, and stays in the shell's "
+            "history: treat a secret that was there as known, and take another."
+            if verb == "set"
+            else f"Names alone: {_sudo('env', verb, *named)}",
+        )
+
+
+def _not_kept(wanted: str, site: str, kept: Mapping[str, str]) -> HostelError:
+    from hostel.site_values import shown
+
+    near = difflib.get_close_matches(wanted, kept, 1)
+    hint = f"Did you mean {shown(near[0])}? " if near else ""
+    return HostelError(
+        f"removing {shown(wanted)}",
+        f"it is not among the variables kept for {site}; nothing was changed",
+        f"{hint}`hostel env list` says where each comes from: [env] and .env are changed by hand.",
+    )
+
+
+def _read(file: str) -> bytes:
+    from hostel.envstore import LONGEST
+
+    most = 16 * LONGEST
+    try:
+        if file == "-":
+            data = sys.stdin.buffer.read(most + 1) if sys.stdin is not None else b""
+        else:
+            with Path(file).open("rb") as opened:
+                data = opened.read(most + 1)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else "that is no path"
+        raise UsageError(
+            f"reading {file}", said or str(error), "Name a file that can be read, or - for stdin."
+        ) from error
+    if len(data) > most:
+        raise UsageError(f"reading {file}", "it is longer than 2 MB, so no set of variables")
+    return data
+
+
+def _text(data: bytes, doing: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        happened = f"it is not UTF-8 (byte {error.start + 1})"
+    raise UsageError(doing, happened, "Give UTF-8; other bytes can be kept as base64.")
+
+
+# -- showing ---------------------------------------------------------------------------------------
+
+
+def change_line(change: EnvChange, origin: str = "") -> str:
+    """A change on one line: what happens to which variable, its value as far as it may be shown."""
+    from hostel.masking import plain
+
+    sign, color = SIGNS[change.verb]
+    value = f"  {change.after_masked}" if change.after_masked is not None else ""
+    source = click.style(f"  ({origin})", dim=True) if origin else ""
+    return f"{click.style(sign, fg=color)} {plain(change.name)}{value}{source}"
+
+
+def _entries(root: Path | None, kept: Mapping[str, str]) -> list[Entry]:
+    """All sources, laid over one another; those of the project only where it is known."""
+    from hostel import envstore, sitefile
+    from hostel.machine import Machine
+    from hostel.surroundings import dotenv_of
+    from hostel.target import resolve
+
+    if root is None or not root.is_dir():
+        screen.note("the project's folder is not known here, so [env] and .env are not looked at")
+        return envstore.layered({}, {}, kept)
+    machine, target = Machine(), resolve(str(root))
+    site_env: Mapping[str, str] = {}
+    if target.site_file is not None:
+        with machine.eyes_of_owner(root):
+            text = sitefile.read(target.site_file)
+        given = {"name": "site", "app": "app:app"}
+        origin = target.site_file.name
+        site_env = sitefile.parse(text, origin=origin, table=target.table, given=given).env
+    return envstore.layered(site_env, dotenv_of(root, machine), kept)
+
+
+def _root(name: str, site: str | None, live: Live | None) -> Path | None:
+    return which.project_here(name, site) or (live.root if live else None)
+
+
+def _table(entries: Sequence[Entry], show: bool) -> None:
+    from hostel.masking import masked, plain
+
+    widest = max((len(plain(entry.name)) for entry in entries), default=0)
+    for entry in entries:
+        secret = entry.origin == "store"
+        value = plain(entry.value) if show else masked(entry.name, entry.value, secret)
+        over = click.style(f"  (over {', '.join(entry.over)})", dim=True) if entry.over else ""
+        name = click.style(plain(entry.name).ljust(min(widest, 40)), bold=True)
+        click.echo(f"{name}  {entry.origin:<5}  {value}{over}")
+
+
+def _described(entry: Entry, show: bool) -> dict[str, object]:
+    from hostel.masking import looks_secret
+
+    secret = entry.origin == "store" or looks_secret(entry.name, entry.value)
+    return {
+        "name": entry.name,
+        "origin": entry.origin,
+        "over": list(entry.over),
+        "secret": secret,
+        "value": entry.value if show or not secret else None,
+    }
+
+
+def _change(change: EnvChange, origin: str | None) -> dict[str, object]:
+    return {
+        "name": change.name,
+        "verb": change.verb,
+        "origin": origin,
+        "before": change.before_masked,
+        "after": change.after_masked,
+    }
+
+
+def _sudo(*words: str) -> str:
+    return f"sudo {screen.command(*words)}"

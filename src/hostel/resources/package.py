@@ -1,0 +1,155 @@
+"""Packages of the system, as one set: all that are missing come by one apt-get.
+
+Nothing that the machine did not run before is started or enabled by it. A package that was there
+before is used as it is; only what Hostel installed is ever removed, see `parts`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hostel import no_starts
+from hostel.apt import Apt
+from hostel.errors import HostelError
+from hostel.ledger import Ledger
+from hostel.machine import Machine
+from hostel.plan import Change, Key, State, key, kind_of, name_of
+
+_CLUSTERS = Path("etc/postgresql-common/createcluster.d/hostel.conf")
+_NO_CLUSTER = b"""\
+# Hostel makes its own clusters. Without this file, each new version makes and starts one.
+create_main_cluster = false
+"""
+_UNITS = (".service", ".socket", ".timer", ".path")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackagesState(State):
+    """Which packages of a set are installed, sorted; of whichever version."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(sorted(self.names)))
+
+
+def packages_key(of: str) -> Key:
+    """The key of a set of packages; in the ledger, also that of a package."""
+    return key("package", of)
+
+
+class Packages:
+    """`sets` are the packages that are looked at, by the names of their sets; `ledger` says which
+    packages Hostel installed. Beside the ledger's file it notes what was there before an
+    installation, so that a run after a kill still knows what is new. `options` are for apt-get;
+    `root` is where the system lies whose packages `machine` installs.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sets: Mapping[str, tuple[str, ...]],
+        *,
+        options: tuple[str, ...] = (),
+        root: Path = Path("/"),
+    ) -> None:
+        self.ledger = ledger
+        self.sets = sets
+        self.options = options
+        self.policies = root / "usr/sbin"
+        self.clusters = root / _CLUSTERS
+        self.note = ledger.path.with_name("packages-before")
+
+    def observe(self, which: Key, machine: Machine) -> PackagesState | None:
+        wanted = self.sets.get(name_of(which), ())
+        there = Apt(machine, self.options).installed(wanted) if wanted else frozenset()
+        found = tuple(name for name in wanted if name in there)
+        return PackagesState(names=found) if found else None
+
+    def parts(self, state: State | None) -> dict[Key, State]:
+        """Each package for itself: one may be Hostel's and another not."""
+        names = state.names if isinstance(state, PackagesState) else ()
+        return {packages_key(name): PackagesState(names=(name,)) for name in names}
+
+    def enact(self, change: Change, machine: Machine) -> None:
+        self.tidy(machine)
+        apt = Apt(machine, self.options)
+        before, after = _names(change.before), _names(change.after)
+        missing = after - apt.installed(after) if after else after
+        if missing:
+            self._install(missing, apt, machine)
+        unwanted = before - after
+        there = apt.installed(unwanted) if unwanted else unwanted
+        own = {name for name in there if self.ledger.owns(packages_key(name))}
+        # What others need by now stays, and is theirs.
+        removable = apt.removable(own).names
+        if removable:
+            apt.remove(removable)
+
+    def tidy(self, machine: Machine) -> None:
+        """Finish what a killed run left: packages half installed, units enabled, the policy."""
+        if self.note.exists() or no_starts.is_left(machine, self.policies):
+            with no_starts.nothing_starts(machine, self.policies):
+                self._finish(Apt(machine, self.options), machine)
+
+    def _install(self, names: frozenset[str], apt: Apt, machine: Machine) -> None:
+        with no_starts.nothing_starts(machine, self.policies):
+            if any(name.startswith("postgresql") for name in names) and not self.clusters.exists():
+                machine.make_folder(self.clusters.parent, 0o755)
+                machine.write(self.clusters, _NO_CLUSTER, 0o644)
+            note = json.dumps(sorted(apt.everything())).encode()
+            machine.write(self.note, note, 0o600, machine.me)
+            try:
+                apt.install(names)
+            finally:
+                self._finish(apt, machine)
+
+    def _finish(self, apt: Apt, machine: Machine) -> None:
+        """Nothing that is new since the note may start with the next boot either."""
+        apt.mend()  # Waits for a dpkg that outlived its apt; why it fails, `install` has said.
+        noted = machine.read(self.note)
+        if noted is None:
+            return
+        try:
+            before = frozenset(json.loads(noted))
+        except (ValueError, TypeError):
+            before = apt.everything()
+        _disable(apt.files(apt.everything() - before), machine)
+        machine.remove(self.note)
+
+
+def installed_by(ledger: Ledger, sets: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The packages that Hostel installed, whichever sets they belonged to."""
+    keys = (which for which in ledger.digests if kind_of(which) == "package")
+    return tuple(sorted(name for which in keys if (name := name_of(which)) not in sets))
+
+
+def _names(state: State | None) -> frozenset[str]:
+    return frozenset(state.names) if isinstance(state, PackagesState) else frozenset()
+
+
+def _disable(files: list[str], machine: Machine) -> None:
+    """Disable those of these files that are units and enabled."""
+    paths = [PurePosixPath(path) for path in files]
+    units = sorted(
+        {
+            path.name
+            for path in paths
+            if path.suffix in _UNITS and str(path.parent).endswith("/lib/systemd/system")
+        }
+    )
+    if not units:
+        return
+    # Where there is no systemctl, there is nothing that would start them.
+    asked = ["systemctl", "list-unit-files", "--no-legend", "--state=enabled,enabled-runtime"]
+    lines = machine.run([*asked, *units]).out.splitlines()
+    enabled = [line.split()[0] for line in lines if line.strip()]
+    if enabled:
+        ran = machine.run(["systemctl", "disable", *enabled])
+        if not ran.ok:
+            raise HostelError(
+                f"keeping {', '.join(enabled)} from starting", ran.tail, "Disable it by hand."
+            )

@@ -1,0 +1,72 @@
+"""Releases of sites on a server: built whole, or not there.
+
+How one is built is `hostel.release`; this only ties it into a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel import release, venv
+from hostel.errors import HostelError
+from hostel.machine import Machine
+from hostel.plan import Change, Key, State, key, name_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseState(State):
+    """A whole release; `venv` is the folder of what its app imports from others, `module` the
+    file of the mod_wsgi that runs it."""
+
+    venv: str
+    module: str
+
+
+def release_key(site: str, release_id: str) -> Key:
+    return key("release", f"{site}/{release_id}")
+
+
+class Releases:
+    """The releases of all sites, below `srv`; `builders` make one, by its key."""
+
+    def __init__(self, srv: Path, builders: Mapping[Key, Callable[[], release.Release]]) -> None:
+        self.srv = srv
+        self.builders = builders
+
+    def observe(self, which: Key, machine: Machine) -> ReleaseState | None:
+        folder = self._folder(which)
+        if not release.is_whole(folder):
+            return None
+        said = release.facts(folder, machine)
+        place = folder.parent.parent / "venvs" / str(said.get("venv"))
+        module = str(said.get("module", ""))
+        if not venv.is_whole(place) or not Path(module).is_file():
+            return None
+        return ReleaseState(venv=str(place), module=module)
+
+    def enact(self, change: Change, machine: Machine) -> None:
+        folder = self._folder(change.key)
+        if change.after is None:
+            # First what says that it is whole: half a release must not be taken for one.
+            machine.remove(folder / release.FACTS)
+            machine.remove(folder)
+            return
+        if change.key not in self.builders:
+            raise HostelError(
+                f"making the release {folder.name} again",
+                "a part of it is gone, and its project is not at hand",
+                "Run `hostel apply` in the project.",
+            )
+        built = self.builders[change.key]()
+        if built.id != folder.name:
+            raise HostelError(
+                "building the release",
+                "the project was changed meanwhile",
+                "Run the same command again when its files are at rest.",
+            )
+
+    def _folder(self, which: Key) -> Path:
+        site, _, name = name_of(which).partition("/")
+        return self.srv / site / "releases" / name

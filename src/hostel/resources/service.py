@@ -1,0 +1,215 @@
+"""The service: a systemd unit of Hostel's that runs now and at every boot.
+
+Starts it and waits until it is ready, stops it without waiting for what is in flight. What is
+in its files is not its matter: they are there before, and systemd is told to read them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel.errors import HostelError
+from hostel.logs import formatted, parse
+from hostel.machine import Machine
+from hostel.plan import Change, Key, State, key, name_of
+from hostel.processes import wait
+from hostel.systemctl import Systemctl, UnitStatus
+
+OURS = "hostel-*"
+"""The units of which one question tells all."""
+
+STEADY_SECONDS = 1.5
+"""A process that cannot say when it is ready must have stayed alive for so long."""
+
+ENDING_SECONDS = 60.0
+"""systemd begins to stop a unit as soon as it has taken the order; only a hung one takes longer."""
+
+LINES_SHOWN = 40
+MOST_READ = 64_000
+"""Bytes at the end of a log that are looked at."""
+
+_MARK = re.compile(r" \[([0-9a-f]+)\]$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceState(State):
+    """A unit that runs, or is enabled, or both.
+
+    `mark` is what stands in brackets at the end of its description: a digest of its files in the
+    form in which systemd has read them. Units whose files never change have none.
+    """
+
+    enabled: bool = True
+    running: bool = True
+    mark: str = ""
+
+
+def service_key(unit: str) -> Key:
+    return key("service", unit)
+
+
+class Services:
+    """The services of a machine; `error_log` says where a unit's processes write their errors,
+    if that is not the journal. What systemd said is kept until something is changed here."""
+
+    def __init__(self, error_log: Callable[[str], Path | None] = lambda _: None) -> None:
+        self.error_log = error_log
+        self._seen: dict[str, UnitStatus] | None = None
+
+    def observe(self, which: Key, machine: Machine) -> ServiceState | None:
+        name = name_of(which)
+        if self._seen is None:
+            self._seen = Systemctl(machine).show(OURS)
+        return state_of(self._seen.get(name))
+
+    def forget(self) -> None:
+        """Ask systemd anew the next time."""
+        self._seen = None
+
+    def enact(self, change: Change, machine: Machine) -> None:
+        name, systemd = name_of(change.key), Systemctl(machine)
+        self.forget()
+        try:
+            if isinstance(change.after, ServiceState) and change.after.running:
+                self._run(name, change.after, systemd)
+            else:
+                self._end(name, systemd)
+        finally:
+            self.forget()
+
+    # -- starting -----------------------------------------------------------------------------
+
+    def _run(self, name: str, wanted: ServiceState, systemd: Systemctl) -> None:
+        before = systemd.show(name)[name]
+        systemd.daemon_reload()
+        if wanted.enabled:
+            systemd.enable(name)
+        else:
+            systemd.disable(name)
+        systemd.reset_failed(name)
+        # A timer takes its new times with the reload; a process has to be made anew for new files.
+        stale = before.is_up and mark_in(before) != wanted.mark and not name.endswith(".timer")
+        log = _End.of(self.error_log(name))
+        ran = systemd.restart(name) if stale else systemd.start(name)
+        if ran.ok and _stays(name, systemd):
+            return
+        unit = systemd.show(name)[name]
+        # First ended for good, then explained: it would begin anew every few seconds.
+        systemd.disable(name)
+        systemd.stop(name, wait=True)
+        systemd.reset_failed(name)
+        lines = [*systemd.journal(unit, LINES_SHOWN), *log.since(self.error_log(name))]
+        if unit.load != "loaded":
+            lines = ran.tail.splitlines()
+        raise HostelError(
+            f"starting {name}",
+            reason(unit),
+            "" if lines else f"See: journalctl -u {name}",
+            "\n".join(lines[-LINES_SHOWN:]),
+        )
+
+    # -- stopping -----------------------------------------------------------------------------
+
+    def _end(self, name: str, systemd: Systemctl) -> None:
+        disabled = systemd.disable(name)
+        is_timer = name.endswith(".timer")
+        stopped = systemd.stop(name, wait=is_timer)
+        if not wait(lambda: not systemd.show(name)[name].is_up, ENDING_SECONDS):
+            raise _refused("stopping", name, stopped.tail)
+        systemd.reset_failed(name)
+        if systemd.show(name)[name].is_enabled:
+            raise _refused("disabling", name, disabled.tail)
+        if is_timer:
+            # Else a job of this name that comes back would at once make up for its absence.
+            systemd.forget_last_run(name)
+
+
+def state_of(unit: UnitStatus | None) -> ServiceState | None:
+    """What a unit amounts to; one that is ending, or has ended and stays so, is nothing."""
+    if unit is None or not (unit.is_up or unit.is_enabled):
+        return None
+    return ServiceState(enabled=unit.is_enabled, running=unit.is_up, mark=mark_in(unit))
+
+
+def mark_in(unit: UnitStatus) -> str:
+    found = _MARK.search(unit.description)
+    return found[1] if found else ""
+
+
+def reason(unit: UnitStatus) -> str:
+    """Why a start failed, in one line: what the app's process said, and how systemd saw it end."""
+    ended = {
+        "timeout": "it was not ready in time",
+        "oom-kill": "it needed more memory than it may have",
+        "exit-code": f"it ended with exit code {unit.main_status}",
+        "signal": f"it was ended by signal {unit.main_status}",
+        "core-dump": f"it crashed with signal {unit.main_status}",
+        "protocol": "it ended before the app was loaded",
+        "resources": "systemd could not make what it needs",
+    }.get(unit.result, f"systemd says {unit.result}")
+    if unit.load != "loaded":
+        ended = "there is no such unit" if unit.load == "not-found" else "its unit file is bad"
+    elif unit.result == "success":
+        ended = "it ended at once"
+    elif unit.result == "exit-code" and unit.main_status in _SYSTEMDS_CODES:
+        ended = f"systemd could not start it: {_SYSTEMDS_CODES[unit.main_status]}"
+    return f"{unit.status} ({ended})" if unit.status else ended
+
+
+_SYSTEMDS_CODES = {
+    "200": "its folder cannot be entered",
+    "203": "its program cannot be run",
+    "216": "its group does not exist",
+    "217": "its user does not exist",
+    "226": "a folder in which it may write does not exist, or its mounts cannot be made",
+    "228": "its filter of system calls cannot be set",
+    "233": "its run folder cannot be made",
+}
+"""Exit codes with which systemd's own child ends before there is a program, for a person."""
+
+
+def _stays(name: str, systemd: Systemctl) -> bool:
+    """Whether what has started does not end at once; a unit that says it is ready is believed."""
+    unit = systemd.show(name)[name]
+    if unit.type not in ("exec", "simple"):
+        return True
+    restarts, end = unit.restarts, time.monotonic() + STEADY_SECONDS
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        unit = systemd.show(name)[name]
+        if unit.active != "active" or unit.restarts != restarts:
+            return False
+    return True
+
+
+def _refused(doing: str, name: str, said: str) -> HostelError:
+    last = said.splitlines()[-1:] or ["it does not obey"]
+    return HostelError(f"{doing} {name}", last[0], f"See: systemctl status {name}", said)
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where a log ended at some moment: what was written since is what a new process wrote."""
+
+    path: Path | None
+    size: int
+
+    @classmethod
+    def of(cls, path: Path | None) -> _End:
+        return cls(path, path.stat().st_size if path and path.exists() else 0)
+
+    def since(self, path: Path | None) -> list[str]:
+        """The new lines for people; of the whole file, if the log has gone on in another."""
+        if path is None or not path.exists():
+            return []
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = self.size if path == self.path and size >= self.size else 0
+            file.seek(max(begin, size - MOST_READ))
+            texts = [formatted(parse(line)) for line in file.read().splitlines()]
+        return [line for text in texts if text for line in text.splitlines()]

@@ -1,0 +1,154 @@
+"""Plans of a server and of each site on it: what is, what shall be, and the way. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel.drift import Drift, drifts, kept
+from hostel.owned_world import OwnedWorld
+from hostel.plan import Key, Plan, State, plan
+from hostel.platforms import debian
+from hostel.platforms.debian import SitePlaces
+from hostel.release import Release
+from hostel.resources.release import release_key
+from hostel.resources.route import route_key
+from hostel.resources.service import service_key
+from hostel.resources.site_certificate import certificate_key
+from hostel.server.desired import (
+    check_key,
+    folders,
+    generation_keys,
+    hook_key,
+    probe_key,
+    site_states,
+)
+from hostel.server.host import Host, scripts
+from hostel.server.machine_part import machine_states
+from hostel.server.prepare import Prepared
+from hostel.server.world import world_of
+from hostel.states import file_key
+
+Action = Callable[[], None]
+Builder = Callable[[], Release]
+NOTHING: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with what it was made of. `title` is what it is about: a site, or the server."""
+
+    title: str
+    world: OwnedWorld
+    wanted: Mapping[Key, State]
+    seen: Mapping[Key, State | None]
+    plan: Plan
+    drift: tuple[Drift, ...]
+
+
+def of_machine(host: Host, keep: frozenset[Key] = NOTHING) -> Planned:
+    """The server's own part. `keep` are keys of things that stay as somebody changed them."""
+    world = world_of(host.places, host.ports, host.machine)
+    return _planned("this server", machine_states(host.places, host.ports, scripts()), world, keep)
+
+
+def of_site(
+    prepared: Prepared,
+    host: Host,
+    actions: Mapping[str, Action] | None = None,
+    builders: Mapping[Key, Builder] | None = None,
+    keep: frozenset[Key] = NOTHING,
+) -> Planned:
+    """A site as it was prepared; what is left of former generations is taken away."""
+    setting = prepared.setting
+    whole = tuple(trees(setting.places))
+    world = world_of(host.places, host.ports, host.machine, actions, builders, whole)
+    states = site_states(setting, prepared.made, checked=prepared.checked)
+    stale = [
+        service_key(setting.places.unit(number))
+        for number in numbers(setting.places)
+        if number != setting.number
+    ]
+    stale += pruned(prepared)
+    return _planned(setting.site.name, states, world, keep, stale)
+
+
+def numbers(places: SitePlaces) -> tuple[int, ...]:
+    """Every generation of which anything is left on disk."""
+    names = {path.name for path in places.generations.glob("*/")}
+    names |= {path.stem for path in places.generation_record(1).parent.glob("*.json")}
+    prefix = places.unit(0).removesuffix("0.service")
+    for path in places.server.units.glob(f"{prefix}*.service.d"):
+        names.add(path.name.removeprefix(prefix).removesuffix(".service.d"))
+    return tuple(sorted(int(name) for name in names if name.isdecimal()))
+
+
+def pruned(prepared: Prepared) -> list[Key]:
+    """What goes of generations that are not kept any longer, and releases that none of them is."""
+    setting, places = prepared.setting, prepared.setting.places
+    everything = numbers(places)
+    others = [number for number in everything if number != setting.number]
+    # What is draining is still read: the one that is live until now never goes with its switch.
+    before = prepared.live.number if prepared.live else 0
+    gone = [number for number in others[: 1 - debian.KEPT_GENERATIONS] if number != before]
+    keys = [which for number in gone for which in generation_keys(places, number)]
+    used = {setting.release.id} | {
+        one.release.id for number, one in prepared.known.items() if number not in gone
+    }
+    folders = (path.name for path in places.releases.glob("*/"))
+    keys += [release_key(places.name, name) for name in sorted(folders) if name not in used]
+    return keys
+
+
+def of_end(places: SitePlaces, host: Host) -> Planned:
+    """Ending a site: nobody is led to it any more, and its instances drain."""
+    world = world_of(host.places, host.ports, host.machine)
+    units = [service_key(places.unit(number)) for number in numbers(places)]
+    return _planned(places.name, {}, world, NOTHING, [*units, route_key(places.name)])
+
+
+def of_removal(places: SitePlaces, host: Host, *, data: bool) -> Planned:
+    """Taking away what an ended site leaves: files, folders, user; data and logs if so said."""
+    from hostel.resources.folder import folder_key
+    from hostel.resources.user import user_key
+
+    world = world_of(host.places, host.ports, host.machine, whole=(*trees(places),))
+    states = folders(places)
+    stay = () if data else (places.home, places.data, places.log)
+    keys = [which for which in states if which not in {folder_key(path) for path in stay}]
+    if not data:
+        keys.remove(user_key(places.user))
+    for number in numbers(places):
+        keys += generation_keys(places, number)
+    for path in places.releases.glob("*/"):
+        keys.append(release_key(places.name, path.name))
+    keys += [certificate_key(path) for path in places.certificates.glob("*.pem")]
+    keys += [check_key(places.name), hook_key(places.name), probe_key(places.name)]
+    # Last: as long as it is there, the site is known and its removal can be gone on with.
+    keys.insert(0, file_key(places.record))
+    return _planned(places.name, {}, world, NOTHING, keys)
+
+
+def trees(places: SitePlaces) -> list[Path]:
+    """The folders that are all the site's own, and go with all that is in them."""
+    known = [*(places.generation(number) for number in numbers(places))]
+    known += [places.dropin(number).parent for number in numbers(places)]
+    return [
+        *(places.home, places.releases, places.venvs, places.generations, places.certificates),
+        *(places.data, places.log, places.records, places.done),
+        *(places.generation_record(1).parent, *known),
+    ]
+
+
+def _planned(
+    title: str,
+    states: Mapping[Key, State],
+    world: OwnedWorld,
+    keep: frozenset[Key],
+    stale: list[Key] | None = None,
+) -> Planned:
+    seen = {which: world.observe(which) for which in dict.fromkeys([*states, *(stale or [])])}
+    found = drifts(world.ledger.digests, seen, states)
+    wanted = kept(states, seen, keep & {*seen}) if keep else dict(states)
+    return Planned(title, world, wanted, seen, plan(wanted, seen), found)

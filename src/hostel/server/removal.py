@@ -1,0 +1,55 @@
+"""Taking a site off a server, in two steps: first it ends, then what it leaves goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hostel.apply import apply
+from hostel.errors import HostelError, UsageError
+from hostel.processes import wait
+from hostel.server import generations, planning
+from hostel.server.deploy import Say
+from hostel.server.host import Host
+from hostel.server.planning import Planned
+from hostel.server.world import journal_of
+from hostel.systemctl import Systemctl
+
+DRAIN_SECONDS = 3900.0
+
+
+def remove(name: str, host: Host, say: Say, *, data: bool) -> list[str]:
+    """Remove the site; returns what stays, in words. What Hostel did not make is left alone.
+
+    Raises UsageError for a site that is not here.
+    """
+    places = host.places.site(name)
+    known = generations.live_of(places, host.machine) or planning.numbers(places)
+    if not known and not (data and places.home.exists()):
+        raise UsageError(
+            f"removing {name}", "no such site is here", "`hostel status` lists those that are."
+        )
+    say("taking its names from the router, and draining its instances")
+    _go(planning.of_end(places, host), host)
+    systemd = Systemctl(host.machine)
+    units = [places.unit(number) for number in planning.numbers(places)]
+
+    def ended() -> bool:
+        found = systemd.show(*units) if units else {}
+        return not any(unit.active in ("active", "deactivating") for unit in found.values())
+
+    if not wait(ended, DRAIN_SECONDS, 0.1):
+        raise HostelError(f"removing {name}", "its instances do not end", "systemctl status")
+    say("removing its releases and files")
+    _go(planning.of_removal(places, host, data=data), host)
+    if data:
+        host.machine.remove(places.store.parent)
+    systemd.daemon_reload()
+    if data:
+        return []
+    return [f"its data stay in {places.data}, its logs in {places.log}, its user {places.user}"]
+
+
+def _go(planned: Planned, host: Host) -> None:
+    nothing: Callable[[], None] = lambda: None  # noqa: E731
+    planned.world.check(planned.plan)
+    apply(planned.plan, planned.world, journal_of(host.places), nothing, lambda _change: None)
