@@ -20,6 +20,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
 WAIT_FOR_OTHERS = 600
 """Seconds that another installation, such as the nightly upgrade, may take."""
 
+_ABSENT = ("not-installed", "config-files")
 _KEEP_FILES = ("--force-confdef", "--force-confold")
 _APT = (
     *("apt-get", "-qy", "-o", "Acquire::Retries=3", "-o", f"DPkg::Lock::Timeout={WAIT_FOR_OTHERS}"),
@@ -55,6 +56,10 @@ class Apt:
     def installed(self, names: Collection[str] = ()) -> frozenset[str]:
         """Those of these packages that are installed and configured, in one question."""
         return self._query("${Package}", names)
+
+    def present(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these that are there in whatever condition, such as unpacked only."""
+        return self._query("${Package}", names, _ABSENT, among=False) if names else frozenset()
 
     def everything(self) -> frozenset[str]:
         """All packages that are installed, each with its architecture where that matters."""
@@ -119,7 +124,15 @@ class Apt:
             raise _refused(f"asking what needs {', '.join(sorted(names))}", ran)
         return set(re.findall(r"(?m)^(?:Remv|Purg) ([^\s:]+)", ran.out))
 
-    def _query(self, what: str, names: Collection[str]) -> frozenset[str]:
+    def _query(
+        self,
+        what: str,
+        names: Collection[str],
+        statuses: tuple[str, ...] = ("installed",),
+        *,
+        among: bool = True,
+    ) -> frozenset[str]:
+        """Those whose status is among these, or is not."""
         # Names that dpkg has never heard of make its exit code 1, which says nothing else.
         ran = self._run(
             "dpkg-query", "-W", "-f", f"{what} ${{db:Status-Status}}\\n", *sorted(names)
@@ -128,7 +141,7 @@ class Apt:
             remedy = "Hostel hosts sites on Debian and Ubuntu." if ran.code == 127 else ""
             raise HostelError("asking which packages are installed", ran.tail, remedy)
         lines = (line.partition(" ") for line in ran.out.splitlines())
-        return frozenset(name for name, _, status in lines if status == "installed")
+        return frozenset(name for name, _, status in lines if (status in statuses) == among)
 
     def _apt(self, *words: str) -> Ran:
         return self._run(*_APT, *self.options, *words)

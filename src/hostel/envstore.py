@@ -22,13 +22,8 @@ from hostel.errors import HostelError, UsageError
 from hostel.machine import Machine
 from hostel.site_values import env_name, env_value, shown
 
-SITES = Path("/etc/hostel/sites")
-"""Where a server keeps what belongs to its sites and is no release: a folder for each."""
-
 LONGEST = 131_072
 """Bytes of NAME=value with the NUL after it; Linux starts no program with a longer one."""
-
-ABSENT: Mapping[str, str] = {}
 
 Origin = Literal["[env]", ".env", "store"]
 Change = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -62,11 +57,6 @@ class Live:
     root: Path
     environ: Mapping[str, str] = field(repr=False)
     given: Mapping[str, str] = field(repr=False)
-
-
-def store_path(name: str, sites: Path | None = None) -> Path:
-    """Where the store of the site `name` is on a server."""
-    return (sites or SITES) / name / "env.json"
 
 
 def layered(

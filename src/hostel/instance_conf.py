@@ -156,7 +156,8 @@ def _logging(instance: Instance) -> Iterator[Node]:
     yield line("ErrorLogFormat", ERROR_LOG_FORMAT)
     # mod_ssl's warnings are about what is decided here anyway: no session cache, local names.
     tls = ["ssl:error"] if instance.certificate else []
-    yield line("LogLevel", "warn", *tls, "wsgi:info", "mpm_event:notice")
+    router = ["remoteip:error"] if instance.behind else []  # It says at each start that it is on.
+    yield line("LogLevel", "warn", *tls, *router, "wsgi:info", "mpm_event:notice")
     yield line("LogFormat", ACCESS_LOG_FORMAT, "hostel")
     yield line(
         "CustomLog",

@@ -148,6 +148,10 @@ def bare() -> Iterator[Path]:
         mounted("--bind", "/dev", str(root / "dev"))
         for name in ("policy-rc.d", "policy-rc.d.kept-by-hostel"):
             (root / "usr/sbin" / name).unlink(missing_ok=True)
+        # Without a runlevel nothing is started, policy or not.
+        (root / "sbin/runlevel").unlink(missing_ok=True)
+        (root / "sbin/runlevel").write_text("#!/bin/sh\necho N 5\n")
+        (root / "sbin/runlevel").chmod(0o755)
         yield root
     finally:
         for where in (root / "dev", root / "proc", root, place):

@@ -145,7 +145,6 @@ def test_following_tells_what_comes_and_ctrl_c_ends_it_in_order(site: Hosted) ->
         going = pool.submit(site.get, "/gate")
         reads("stderr for /gate")
         assert not any("GET /gate" in line for line in told)
-        site.write(".hostel-gate", "")
         gate = site.state / "data" / "gate"
         gate.touch()
         gate.chmod(0o644)

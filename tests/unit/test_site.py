@@ -421,3 +421,78 @@ def test_quoted_words_come_back_as_they_were(words: list[str]) -> None:
 @given(text)
 def test_messages_about_any_value_stay_on_one_line(value: str) -> None:
     assert values.shown(value).isprintable()
+
+
+# -- workers, cron, limits ------------------------------------------------------------------------
+
+
+def test_a_worker_is_a_command_or_a_table() -> None:
+    said = {"a": "x 'y z'", "b": ["x", "&&"], "c": {"command": "x", "count": 3}}
+    workers = site(workers=said).workers
+    assert [worker.command for worker in workers.values()] == [("x", "y z"), ("x", "&&"), ("x",)]
+    assert [worker.count for worker in workers.values()] == [1, 1, 3]
+
+
+@pytest.mark.parametrize("name", ["a", "mail-2", "a" * 21])
+def test_names_of_workers_and_jobs(name: str) -> None:
+    assert set(site(workers={name: "x"}).workers) == {name}
+
+
+@pytest.mark.parametrize("name", ["", "A", "1", "a_b", "a.b", "a@b", "a b", "a" * 22, "a\n", "é"])
+def test_names_that_no_unit_should_have_are_refused(name: str) -> None:
+    assert refusal(workers={name: "x"})
+    assert refusal(cron={name: {"schedule": "@daily", "command": "x"}})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"a": 3},
+        {"a": None},
+        {"a": {}},
+        {"a": {"command": "x", "count": 65}},
+        {"a": {"command": "x", "stop_timeout": "2h"}},
+        {"a": {"command": "x", "memory": "1KB"}},
+        {"a": "x && y"},
+        ["x"],
+    ],
+)
+def test_workers_that_are_none_are_refused(said: object) -> None:
+    assert refusal(workers=said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"command": "x"},
+        {"schedule": "@daily"},
+        {"schedule": "@daily", "command": "x", "overlap": True},
+        {"schedule": "@daily", "command": "x", "timeout": "8d"},
+        {"schedule": 5, "command": "x"},
+        {"schedule": "@daily", "command": "x", "timezone": "../UTC"},
+    ],
+)
+def test_jobs_that_are_none_are_refused(said: object) -> None:
+    assert refusal(cron={"a": said})
+
+
+def test_a_schedule_is_settled() -> None:
+    job = site(cron={"a": {"schedule": " 0\t3 * *  Mon ", "command": "x"}}).cron["a"]
+    assert (job.schedule, job.timeout, job.timezone) == ("0 3 * * Mon", 3600, None)
+
+
+def test_limits_are_none_unless_they_are_said() -> None:
+    plain = site().server
+    assert plain.memory is plain.tasks is plain.cpu is None
+    said = site(server={"memory": "512MB", "tasks": 200, "cpu": 2}).server
+    assert (said.memory, said.tasks, said.cpu) == (512_000_000, 200, 2.0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"memory": "0"}, {"tasks": 15}, {"tasks": 1.5}, {"cpu": 0}, {"cpu": True}, {"cpu": "150%"},
+     {"cpu": float("nan")}, {"cpu": float("inf")}, {"cpu": -1}],
+)  # fmt: skip
+def test_limits_that_are_none_are_refused(said: dict[str, Any]) -> None:
+    assert refusal(server=said)

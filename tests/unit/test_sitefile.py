@@ -88,6 +88,48 @@ def test_keys_kept_for_later_are_refused_with_a_sentence_of_their_own(said: str)
     assert "unknown key" not in line
 
 
+def test_the_router_is_told_to_be_the_machines() -> None:
+    (line,) = problems("[router]\nhttp = 80")
+    assert line.startswith("hostel.toml:1  router: ")
+    assert "/etc/hostel/machine.toml" in line
+
+
+def test_the_keys_of_workers_and_jobs_are_known_as_those_of_tables_are() -> None:
+    assert problems(
+        "schedule = 'x'\n"
+        "[workers]\n"
+        "a = { comand = 'x' }\n"
+        "B = 'x'\n"
+        "c = 'a && b'\n"
+        "[workers.d]\n"
+        "command = 'x'\n"
+        "schedule = '@daily'\n"
+        "[cron]\n"
+        "e = 'x'\n"
+        "f = { schedule = '0 0 31 2 *', command = 'x' }\n"
+    ) == [
+        "hostel.toml:1  schedule: unknown key here; it belongs in [cron.NAME]",
+        "hostel.toml:3  [workers.a] command: is missing",
+        'hostel.toml:3  [workers.a] comand: unknown key; did you mean "command"?',
+        'hostel.toml:4  [workers] B: "B" cannot be its name: a lower-case letter, then up to 20 '
+        "lower-case letters, digits or hyphens",
+        'hostel.toml:5  [workers.c] command: "&&" would need a shell, and no shell runs this: put '
+        "the commands into a script and name it here, or ask for a shell yourself: "
+        '["sh", "-c", "..."]',
+        "hostel.toml:8  [workers.d] schedule: unknown key here; it belongs in [cron.NAME]",
+        "hostel.toml:10  [cron] e: must be a table, not text",
+        'hostel.toml:11  [cron.f] schedule: "0 0 31 2 *" never comes: Feb has no day 31',
+    ]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Atlantis", "Europe"])
+def test_a_time_zone_that_this_machine_does_not_know_is_refused(zone: str) -> None:
+    said = f"[cron.a]\nschedule = '@daily'\ncommand = 'x'\ntimezone = '{zone}'"
+    assert problems(said) == [
+        f'hostel.toml:4  [cron.a] timezone: this machine knows no time zone "{zone}"'
+    ]
+
+
 @pytest.mark.parametrize(
     ("said", "line"),
     [
@@ -97,6 +139,10 @@ def test_keys_kept_for_later_are_refused_with_a_sentence_of_their_own(said: str)
         ("domains = 'x'", "domains: must be a list, in brackets, not text"),
         ("server = { processes = true }", "[server] processes: must be a whole number, "
          "not true or false"),
+        ("server.cpu = nan", "[server] cpu: must be a number that ends"),
+        ("server.cpu = '2'", "[server] cpu: must be a number, not text"),
+        ("server.cpu = 0", "[server] cpu: must be at least 0.05"),
+        ("server.tasks = 1", "[server] tasks: must be at least 16"),
         ("server.threads = 0", "[server] threads: must be at least 1"),
         ("tls.mode = 'of'", '[tls] mode: must be "local" or "off"; did you mean "off"?'),
         ("[server]\nlisten = []", "[server] listen: must not be empty"),
@@ -176,6 +222,10 @@ keys = st.sampled_from(
         "health",
         "hooks",
         "workers",
+        "cron",
+        "command",
+        "schedule",
+        "timezone",
         "processes",
         "max_body",
         "listen",

@@ -7,22 +7,19 @@ the machine can read and shells remember; it goes out masked unless --show asks 
 from __future__ import annotations
 
 import difflib
-import importlib
-import importlib.util
 import json
-import sys
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hostel.cli import screen, which
+from hostel.cli import screen, variables, which
 from hostel.errors import HostelError, UsageError
 
 if TYPE_CHECKING:
     from hostel.envstore import Change, Entry, Live
-    from hostel.masking import EnvChange
 
 EPILOG = """\b
 Examples:
@@ -33,8 +30,6 @@ Examples:
   sudo hostel env diff                      what the running site does not have yet
   sudo hostel env unset SECRET_KEY OLD_KEY
 """
-
-SIGNS = {"set": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
 
 site_option = click.option(
     "--site",
@@ -72,9 +67,9 @@ def set_(names: tuple[str, ...], site: str | None, no_apply: bool) -> None:
     From stdin that is no terminal the value is exactly what comes, UTF-8, without one newline at
     its end.
     """
-    _refuse_values(names, "set")
+    variables.refuse_values(names, "set")
     name, path = _mine(site, "set", names)
-    values = _given(names)
+    values = variables.given(names)
     _carry_out(name, path, lambda kept: {**kept, **values}, no_apply)
 
 
@@ -84,7 +79,7 @@ def set_(names: tuple[str, ...], site: str | None, no_apply: bool) -> None:
 @no_apply_option
 def unset(names: tuple[str, ...], site: str | None, no_apply: bool) -> None:
     """Remove variables NAME... from what is kept; what [env] and `.env` say of them counts again."""
-    _refuse_values(names, "unset")
+    variables.refuse_values(names, "unset")
     name, path = _mine(site, "unset", names)
 
     def without(kept: Mapping[str, str]) -> Mapping[str, str]:
@@ -105,15 +100,14 @@ def list_(site: str | None, show: bool, as_json: bool) -> None:
     from hostel import envstore
 
     name = which.site_name(site)
-    path = envstore.store_path(name)
+    path = _store(name)
     kept = envstore.load(path)
-    live = None if which.project_here(name, site) else live_environment(name)
-    entries = _entries(_root(name, site, live), kept.values)
+    entries = _entries(_root(name, site, live_environment(name)), kept.values)
     if as_json:
-        shown = [_described(entry, show) for entry in entries]
+        shown = [variables.described(entry, show) for entry in entries]
         click.echo(json.dumps({"version": 1, "site": name, "variables": shown}, indent=2))
         return
-    _table(entries, show)
+    variables.table(entries, show)
     if not entries:
         click.echo(f"no variables of {name} yet; set one with: hostel env set NAME", err=True)
     elif show and kept.values:
@@ -136,7 +130,7 @@ def import_(file: str, site: str | None, replace: bool, no_apply: bool) -> None:
 
     name, path = _mine(site, "import", (file,))
     origin = "stdin" if file == "-" else file
-    found = read_dotenv(_text(_read(file), f"reading {origin}"), origin)
+    found = read_dotenv(variables.text(variables.read(file), f"reading {origin}"), origin)
     for one, value in found.items():
         envstore.checked(one, value)
     if not found:
@@ -159,7 +153,7 @@ def diff(site: str | None, as_json: bool) -> None:
     from hostel import envstore, masking
 
     name = which.site_name(site)
-    kept = envstore.load(envstore.store_path(name)).values
+    kept = envstore.load(_store(name)).values
     live = live_environment(name)
     entries = _entries(_root(name, site, live), kept)
     wanted = {entry.name: entry.value for entry in entries}
@@ -169,11 +163,11 @@ def diff(site: str | None, as_json: bool) -> None:
     changes = masking.difference(before, after, {*before, *kept})
     origins = {entry.name: entry.origin for entry in entries}
     if as_json:
-        shown = [_change(change, origins.get(change.name)) for change in changes]
+        shown = [variables.changed(change, origins.get(change.name)) for change in changes]
         click.echo(json.dumps({"version": 1, "site": name, "changes": shown}, indent=2))
     else:
         for change in changes:
-            click.echo(change_line(change, origins.get(change.name, "")))
+            click.echo(variables.change_line(change, origins.get(change.name, "")))
     if live is None:
         screen.note(f"{name} is not live on this server yet")
     if changes:
@@ -186,25 +180,30 @@ def diff(site: str | None, as_json: bool) -> None:
 
 def go_live(name: str) -> None:
     """Make the site run with what is kept for it now: a switch, as every change of a site is."""
-    if not _has_server() or not which.is_live(name):
-        click.echo(f"{name} gets it with its next apply: {_sudo('apply')}", err=True)
+    if not which.is_live(name):
+        click.echo(f"{name} gets it with its first apply: {variables.sudo('apply')}", err=True)
         return
-    importlib.import_module("hostel.server").converge_site(name)
+    from hostel.cli.apply import announce
+    from hostel.server.host import host_here
+    from hostel.server.live import converge_site
+
+    announce(converge_site(name, host_here(), screen.Steps()))
 
 
 def live_environment(name: str) -> Live | None:
     """What the site's live generation runs with; None where there is none."""
-    from hostel import envstore
-
-    if not _has_server() or not which.is_live(name):
+    if not which.is_live(name):
         return None
-    found = importlib.import_module("hostel.server").live_environment(name)
-    assert found is None or isinstance(found, envstore.Live)
-    return found
+    if os.geteuid() != 0:
+        raise HostelError(
+            f"looking at what {name} runs with",
+            "only root may",
+            f"Run: {variables.sudo('env', 'list', '--site', name)}",
+        )
+    from hostel.server import live
+    from hostel.server.host import host_here
 
-
-def _has_server() -> bool:
-    return importlib.util.find_spec("hostel.server") is not None
+    return live.live_environment(name, host_here())
 
 
 # -- changing --------------------------------------------------------------------------------------
@@ -215,14 +214,14 @@ def _mine(site: str | None, verb: str, words: Sequence[str]) -> tuple[str, Path]
     from hostel import envstore
 
     name = which.site_name(site)
-    path = envstore.store_path(name)
+    path = _store(name)
     if envstore.may_keep(path):
         return name, path
     chosen = () if site is None else ("--site", site)
     raise HostelError(
         f"changing the variables of {name}",
         f"only root may: they are kept in {path}",
-        f"Run: {_sudo('env', verb, *chosen, '--', *words)}".replace(" -- ", " "),
+        f"Run: {variables.sudo('env', verb, *words, *chosen)}",
     )
 
 
@@ -235,11 +234,11 @@ def _carry_out(name: str, path: Path, change: Change, no_apply: bool) -> None:
     before, after = envstore.update(path, change, machine)
     changes = masking.difference(before.values, after.values, {*before.values, *after.values})
     for one in changes:
-        click.echo(change_line(one), err=True)
+        click.echo(variables.change_line(one), err=True)
     if not changes:
         click.echo(f"what is kept for {name} is that already", err=True)
     if no_apply:
-        click.echo(f"kept for the next apply of {name}: {_sudo('apply')}", err=True)
+        click.echo(f"kept for the next apply of {name}: {variables.sudo('apply')}", err=True)
         return
     try:
         go_live(name)
@@ -251,61 +250,6 @@ def _carry_out(name: str, path: Path, change: Change, no_apply: bool) -> None:
         )
         screen.note("what is kept is as before; --no-apply keeps a change without trying it")
         raise
-
-
-def _given(names: Sequence[str]) -> dict[str, str]:
-    """The values of the names: of one from stdin, of each from a prompt at a terminal."""
-    from hostel import envstore
-
-    if sys.stdin is not None and sys.stdin.isatty():
-        return {name: envstore.checked(name, _asked(name)) for name in dict.fromkeys(names)}
-    if len(names) > 1:
-        raise UsageError(
-            "reading values from stdin",
-            f"there are {len(names)} names, and what comes is one value",
-            "Set one at a time, or give NAME=value lines to: hostel env import -",
-        )
-    doing = f"reading the value of {names[0]}"
-    value = _text(_read("-"), doing).removesuffix("\n")
-    return {names[0]: envstore.checked(names[0], value)}
-
-
-def _asked(name: str) -> str:
-    from hostel.masking import plain
-
-    try:
-        said: str = click.prompt(
-            f"{plain(name)} (not shown)",
-            hide_input=True,
-            confirmation_prompt="Once more",
-            err=True,
-        )
-    except UnicodeDecodeError:
-        raise UsageError(
-            f"reading the value of {plain(name)}", "it is not UTF-8", "Use a UTF-8 terminal."
-        ) from None
-    return said
-
-
-def _refuse_values(names: Sequence[str], verb: str) -> None:
-    """No value on a command line; not even to say that there is one too many."""
-    from hostel import site_values
-
-    for name in names:
-        word, equals, _ = name.partition("=")
-        odd = len(names) > 1 and not word.isidentifier()
-        if not equals and not odd:
-            continue
-        named = [word] if equals and word.isidentifier() else ["NAME"]
-        raise UsageError(
-            f"reading the names to {verb}",
-            f"a value is given with {site_values.shown(word)}" if equals else "one is no name",
-            f"Run: {_sudo('env', verb, *named)} and give the value when asked, or on stdin. "
-            "A command line can be read by everybody on this machine, and stays in the shell's "
-            "history: treat a secret that was there as known, and take another."
-            if verb == "set"
-            else f"Names alone: {_sudo('env', verb, *named)}",
-        )
 
 
 def _not_kept(wanted: str, site: str, kept: Mapping[str, str]) -> HostelError:
@@ -320,45 +264,7 @@ def _not_kept(wanted: str, site: str, kept: Mapping[str, str]) -> HostelError:
     )
 
 
-def _read(file: str) -> bytes:
-    from hostel.envstore import LONGEST
-
-    most = 16 * LONGEST
-    try:
-        if file == "-":
-            data = sys.stdin.buffer.read(most + 1) if sys.stdin is not None else b""
-        else:
-            with Path(file).open("rb") as opened:
-                data = opened.read(most + 1)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else "that is no path"
-        raise UsageError(
-            f"reading {file}", said or str(error), "Name a file that can be read, or - for stdin."
-        ) from error
-    if len(data) > most:
-        raise UsageError(f"reading {file}", "it is longer than 2 MB, so no set of variables")
-    return data
-
-
-def _text(data: bytes, doing: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        happened = f"it is not UTF-8 (byte {error.start + 1})"
-    raise UsageError(doing, happened, "Give UTF-8; other bytes can be kept as base64.")
-
-
-# -- showing ---------------------------------------------------------------------------------------
-
-
-def change_line(change: EnvChange, origin: str = "") -> str:
-    """A change on one line: what happens to which variable, its value as far as it may be shown."""
-    from hostel.masking import plain
-
-    sign, color = SIGNS[change.verb]
-    value = f"  {change.after_masked}" if change.after_masked is not None else ""
-    source = click.style(f"  ({origin})", dim=True) if origin else ""
-    return f"{click.style(sign, fg=color)} {plain(change.name)}{value}{source}"
+# -- looking -----------------------------------------------------------------------------------
 
 
 def _entries(root: Path | None, kept: Mapping[str, str]) -> list[Entry]:
@@ -383,43 +289,11 @@ def _entries(root: Path | None, kept: Mapping[str, str]) -> list[Entry]:
 
 
 def _root(name: str, site: str | None, live: Live | None) -> Path | None:
-    return which.project_here(name, site) or (live.root if live else None)
+    """The project's folder: the one that is live, as long as it is there; else where we are."""
+    if live is not None and live.root.is_dir():
+        return live.root
+    return which.project_here(name, site)
 
 
-def _table(entries: Sequence[Entry], show: bool) -> None:
-    from hostel.masking import masked, plain
-
-    widest = max((len(plain(entry.name)) for entry in entries), default=0)
-    for entry in entries:
-        secret = entry.origin == "store"
-        value = plain(entry.value) if show else masked(entry.name, entry.value, secret)
-        over = click.style(f"  (over {', '.join(entry.over)})", dim=True) if entry.over else ""
-        name = click.style(plain(entry.name).ljust(min(widest, 40)), bold=True)
-        click.echo(f"{name}  {entry.origin:<5}  {value}{over}")
-
-
-def _described(entry: Entry, show: bool) -> dict[str, object]:
-    from hostel.masking import looks_secret
-
-    secret = entry.origin == "store" or looks_secret(entry.name, entry.value)
-    return {
-        "name": entry.name,
-        "origin": entry.origin,
-        "over": list(entry.over),
-        "secret": secret,
-        "value": entry.value if show or not secret else None,
-    }
-
-
-def _change(change: EnvChange, origin: str | None) -> dict[str, object]:
-    return {
-        "name": change.name,
-        "verb": change.verb,
-        "origin": origin,
-        "before": change.before_masked,
-        "after": change.after_masked,
-    }
-
-
-def _sudo(*words: str) -> str:
-    return f"sudo {screen.command(*words)}"
+def _store(name: str) -> Path:
+    return which.PLACES.site(name).store

@@ -1,4 +1,4 @@
-"""Which site of a server a verb is about: the one named, that of a folder, or the only one there is.
+"""Which site of a server a verb is about: the one named, that of a folder, or the only one.
 
 Reads folder names and, for a folder, its site file; changes nothing.
 """
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostel.errors import UsageError
+from hostel.platforms.debian import ServerPlaces
 
 if TYPE_CHECKING:
     from hostel.target import Target
 
-STATE = Path("/var/lib/hostel/sites")
-"""Has a folder for each site that was ever made live on this server."""
+PLACES = ServerPlaces()
+"""Those of this server."""
 
 DOING = "finding out which site is meant"
 
@@ -51,10 +52,10 @@ def site_name(given: str | None) -> str:
 
 def sites() -> tuple[str, ...]:
     """The sites that this server knows: those made live, and those that variables are kept for."""
-    from hostel import envstore, site_values
+    from hostel import site_values
 
     found: set[str] = set()
-    for folder in (STATE, envstore.SITES):
+    for folder in (PLACES.sites, PLACES.site("x").store.parents[1]):
         with contextlib.suppress(OSError):
             found |= {
                 entry.name
@@ -65,8 +66,8 @@ def sites() -> tuple[str, ...]:
 
 
 def is_live(name: str) -> bool:
-    """Whether the site was ever made live on this server."""
-    return (STATE / name).is_dir()
+    """Whether the site has been made live on this server."""
+    return PLACES.site(name).records.is_dir()
 
 
 def project_here(name: str, given: str | None = None) -> Path | None:

@@ -7,7 +7,7 @@ before is used as it is; only what Hostel installed is ever removed, see `parts`
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -42,8 +42,8 @@ def packages_key(of: str) -> Key:
 
 
 class Packages:
-    """`sets` are the packages that are looked at, by the names of their sets; `ledger` says which
-    packages Hostel installed. Beside the ledger's file it notes what was there before an
+    """`sets` are the packages that are looked at, by the names of their sets; `ledger`, the one of
+    the world they are in, says which packages Hostel installed. Beside the ledger's file it notes what was there before an
     installation, so that a run after a kill still knows what is new. `options` are for apt-get;
     `root` is where the system lies whose packages `machine` installs.
     """
@@ -77,17 +77,22 @@ class Packages:
     def enact(self, change: Change, machine: Machine) -> None:
         self.tidy(machine)
         apt = Apt(machine, self.options)
-        before, after = _names(change.before), _names(change.after)
+        after = _names(change.after)
         missing = after - apt.installed(after) if after else after
         if missing:
             self._install(missing, apt, machine)
-        unwanted = before - after
-        there = apt.installed(unwanted) if unwanted else unwanted
-        own = {name for name in there if self.ledger.owns(packages_key(name))}
-        # What others need by now stays, and is theirs.
-        removable = apt.removable(own).names
+        others = {*self.sets.get(name_of(change.key), ()), *_names(change.before)} - after
+        self._remove(self._own(others), apt)
+
+    def _own(self, names: Collection[str]) -> set[str]:
+        return {name for name in names if self.ledger.owns(packages_key(name))}
+
+    def _remove(self, own: set[str], apt: Apt) -> None:
+        """Remove those that are there, whole or by half. What others need by now stays theirs."""
+        removable = apt.removable(apt.present(own)).names if own else ()
         if removable:
             apt.remove(removable)
+        self.ledger.forget(*map(packages_key, own))
 
     def tidy(self, machine: Machine) -> None:
         """Finish what a killed run left: packages half installed, units enabled, the policy."""
@@ -109,7 +114,11 @@ class Packages:
 
     def _finish(self, apt: Apt, machine: Machine) -> None:
         """Nothing that is new since the note may start with the next boot either."""
-        apt.mend()  # Waits for a dpkg that outlived its apt; why it fails, `install` has said.
+        mended = apt.mend()  # Waits for a dpkg that outlived its apt.
+        if not mended.ok:
+            # Why, `install` has said. Half a package would be in the way of all that follows.
+            own = installed_by(self.ledger, self.sets)
+            self._remove({*apt.present(own)} - apt.installed(own), apt)
         noted = machine.read(self.note)
         if noted is None:
             return

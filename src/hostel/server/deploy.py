@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hostel import release
 from hostel.apply import apply, recover
+from hostel.drift import state_digest
 from hostel.errors import HostelError
 from hostel.httpd_build import Httpd
 from hostel.plan import Change, Key, kind_of, name_of
@@ -121,6 +122,17 @@ def _go(planned: Planned, host: Host, well: Callable[[], None], say: Say) -> Non
     planned.world.check(planned.plan)
     journal = journal_of(host.places)
     apply(planned.plan, planned.world, journal, well, lambda change: _tell(change, say))
+    _settle(planned)
+
+
+def _settle(planned: Planned) -> None:
+    """Remember as it is what was already as it shall be, by whatever hand."""
+    as_wanted = {
+        which: state_digest(state)
+        for which, state in planned.wanted.items()
+        if planned.seen[which] == state and planned.world.ledger.owns(which)
+    }
+    planned.world.ledger.settle(as_wanted)
 
 
 def _built(setting: Setting, host: Host, httpd: Httpd, say: Say) -> Release:
@@ -135,6 +147,7 @@ def _actions(setting: Setting, host: Host, notes: list[str]) -> dict[str, Callab
     from hostel.hooks import run_hook
 
     site, timeout = setting.site, float(setting.site.health.timeout)
+    began = _size(error_log(setting.places.log))
     python = Path(setting.release.venv) / "bin" / "python"
     hook = site.hooks.release or ()
 
@@ -146,7 +159,7 @@ def _actions(setting: Setting, host: Host, notes: list[str]) -> dict[str, Callab
         run_hook("the release hook", hook, setting.env, setting.code, machine)
 
     def probed() -> None:
-        notes.append(_answers(setting, host))
+        notes.append(_answers(setting, host, began))
 
     return {
         name_of(check_key(site.name)): checked,
@@ -155,11 +168,13 @@ def _actions(setting: Setting, host: Host, notes: list[str]) -> dict[str, Callab
     }
 
 
-def _answers(setting: Setting, host: Host) -> str:
-    """Ask the new instance itself, before anybody is led to it."""
+def _answers(setting: Setting, host: Host, began: int) -> str:
+    """Ask the new instance itself, before anybody is led to it.
+
+    What it logs is looked for after `began` bytes of the error log.
+    """
     health, site = setting.site.health, setting.site
     log = error_log(setting.places.log)
-    offset = _began(log)
     front = _front(setting, host, direct=True)
     world = world_of(host.places, host.ports, host.machine)
 
@@ -169,7 +184,7 @@ def _answers(setting: Setting, host: Host) -> str:
 
     declared = "path" in health.model_fields_set
     patience = Patience(health.path, health.timeout, declared)
-    return verify(site.name, patience, front, alive, log, offset)
+    return verify(site.name, patience, front, alive, log, began)
 
 
 def _answers_through_router(setting: Setting, host: Host) -> None:
@@ -192,9 +207,8 @@ def _front(setting: Setting, host: Host, *, direct: bool) -> Front:
     return Front(LOOPBACK, port, setting.names[0], authority, proxied=direct)
 
 
-def _began(log: Path) -> int:
-    """Where in the log the lines begin that are worth showing: its end, a little before now."""
-    return max(0, log.stat().st_size - 20_000) if log.exists() else 0
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
 
 
 def _tell(change: Change, say: Say) -> None:

@@ -16,6 +16,7 @@ from hostel.resources.route import RouteState, route_key
 from hostel.resources.service import ServiceState, service_key
 from hostel.resources.site_certificate import SiteCertificateState, certificate_key
 from hostel.resources.user import UserState, user_key
+from hostel.server.beside import beside
 from hostel.server.generations import Generation, Live, encoded, encoded_live
 from hostel.server.setting import LOOPBACK, Setting, boot_json, conf, content, dropin
 from hostel.states import Done, FileState, file_key
@@ -44,7 +45,7 @@ def site_states(setting: Setting, made: str, *, checked: bool) -> dict[Key, Stat
     if checked:
         states |= _tried(setting, ready)
     states |= _serving(setting, tuple(states))
-    return states
+    return states | beside(setting, (route_key(setting.site.name), file_key(setting.places.record)))
 
 
 def folders(places: SitePlaces) -> dict[Key, State]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hostel.drift import Drift, drifts, kept
 from hostel.owned_world import OwnedWorld
-from hostel.plan import Key, Plan, State, plan
+from hostel.plan import Key, Plan, State, kind_of, plan
 from hostel.platforms import debian
 from hostel.platforms.debian import SitePlaces
 from hostel.release import Release
@@ -16,6 +16,7 @@ from hostel.resources.release import release_key
 from hostel.resources.route import route_key
 from hostel.resources.service import service_key
 from hostel.resources.site_certificate import certificate_key
+from hostel.server import beside
 from hostel.server.desired import (
     check_key,
     folders,
@@ -71,6 +72,7 @@ def of_site(
         if number != setting.number
     ]
     stale += pruned(prepared)
+    stale += _former_beside(prepared, world)
     return _planned(setting.site.name, states, world, keep, stale)
 
 
@@ -86,25 +88,44 @@ def numbers(places: SitePlaces) -> tuple[int, ...]:
 
 def pruned(prepared: Prepared) -> list[Key]:
     """What goes of generations that are not kept any longer, and releases that none of them is."""
-    setting, places = prepared.setting, prepared.setting.places
-    everything = numbers(places)
-    others = [number for number in everything if number != setting.number]
-    # What is draining is still read: the one that is live until now never goes with its switch.
-    before = prepared.live.number if prepared.live else 0
-    gone = [number for number in others[: 1 - debian.KEPT_GENERATIONS] if number != before]
-    keys = [which for number in gone for which in generation_keys(places, number)]
+    setting, places, old = prepared.setting, prepared.setting.places, gone(prepared)
+    keys = [which for number in old for which in generation_keys(places, number)]
     used = {setting.release.id} | {
-        one.release.id for number, one in prepared.known.items() if number not in gone
+        one.release.id for number, one in prepared.known.items() if number not in old
     }
     folders = (path.name for path in places.releases.glob("*/"))
     keys += [release_key(places.name, name) for name in sorted(folders) if name not in used]
     return keys
 
 
+def gone(prepared: Prepared) -> list[int]:
+    """The generations that are kept no longer."""
+    setting = prepared.setting
+    others = [number for number in numbers(setting.places) if number != setting.number]
+    # What is draining is still read: the one that is live until now never goes with its switch.
+    before = prepared.live.number if prepared.live else 0
+    return [number for number in others[: 1 - debian.KEPT_GENERATIONS] if number != before]
+
+
+def _former_beside(prepared: Prepared, world: OwnedWorld) -> list[Key]:
+    """Workers and jobs that were there before. The files of a generation's workers stay as long as
+    it does: what stops reads them.
+    """
+    places = prepared.setting.places
+    kept_numbers = {prepared.setting.number, *prepared.known} - set(gone(prepared))
+    return [
+        which
+        for which in beside.known(places, world.ledger.digests)
+        if kind_of(which) == "service" or beside.generation_of(places, which) not in kept_numbers
+    ]
+
+
 def of_end(places: SitePlaces, host: Host) -> Planned:
     """Ending a site: nobody is led to it any more, and its instances drain."""
     world = world_of(host.places, host.ports, host.machine)
     units = [service_key(places.unit(number)) for number in numbers(places)]
+    around = beside.known(places, world.ledger.digests)
+    units += [which for which in around if kind_of(which) == "service"]
     return _planned(places.name, {}, world, NOTHING, [*units, route_key(places.name)])
 
 
@@ -124,6 +145,7 @@ def of_removal(places: SitePlaces, host: Host, *, data: bool) -> Planned:
     for path in places.releases.glob("*/"):
         keys.append(release_key(places.name, path.name))
     keys += [certificate_key(path) for path in places.certificates.glob("*.pem")]
+    keys += beside.known(places, world.ledger.digests)
     keys += [check_key(places.name), hook_key(places.name), probe_key(places.name)]
     # Last: as long as it is there, the site is known and its removal can be gone on with.
     keys.insert(0, file_key(places.record))

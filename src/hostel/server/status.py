@@ -53,7 +53,7 @@ def describe(name: str, host: Host) -> dict[str, Any]:
         "name": name,
         "state": state,
         "answer": answer,
-        "urls": [_url(site, current, domain, host) for domain in _names(site)],
+        "urls": [_url(current, domain, host) for domain in _names(site)],
         "release": current.release.id,
         "generation": current.number,
         "rolled_back_to": current.of,
@@ -99,7 +99,7 @@ def _names(site: Site) -> tuple[str, ...]:
     return site.domains or (f"{site.name}.localhost",)
 
 
-def _url(site: Site, current: Generation, domain: str, host: Host) -> str:
+def _url(current: Generation, domain: str, host: Host) -> str:
     secure = bool(current.https_port)
     port, usual = (host.ports.https, 443) if secure else (host.ports.http, 80)
     end = "" if port == usual else f":{port}"

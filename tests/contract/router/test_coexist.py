@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -44,10 +45,9 @@ def served(argv: list[str], folder: Path, port: int) -> Iterator[None]:
 
 
 def listens(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        ports.check_free("127.0.0.1", port)
-        return False
-    return True
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 @pytest.fixture

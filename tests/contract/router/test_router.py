@@ -187,8 +187,10 @@ def test_a_kept_connection_stays_with_its_instance_through_a_switch_and_a_reload
             act()
             kept.sendall(request % number)
             answer = b""
-            while b"/%d" % number not in answer:
-                answer += kept.recv(65536)
+            while b"/at-%d" % number not in answer:
+                more = kept.recv(65536)
+                assert more, "it was closed"
+                answer += more
             assert b"old 127.0.0.1 " in answer
         assert router.get("blog.example").startswith("new ")
     assert router.reloads == 2

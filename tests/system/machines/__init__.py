@@ -4,13 +4,14 @@
 it at the end. Only tests use this, and only as root on Linux.
 """
 
-from .host import HostTrouble, why_not
+from .host import ROOT, HostTrouble, why_not
 from .inside import Failed
 from .machine import DebianMachine
 from .store import Layer
 from .tree import File, bare, hostel, layer, ready
 
 __all__ = [
+    "ROOT",
     "DebianMachine",
     "Failed",
     "File",
