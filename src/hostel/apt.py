@@ -155,7 +155,7 @@ def _patiently(run: Callable[[], Ran]) -> Ran:
     """dpkg gives up at once when another has its lock."""
     end = time.monotonic() + WAIT_FOR_OTHERS
     ran = run()
-    while not ran.ok and "lock" in ran.err and time.monotonic() < end:
+    while not ran.ok and "locked by another process" in ran.err and time.monotonic() < end:
         time.sleep(2)
         ran = run()
     return ran

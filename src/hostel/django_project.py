@@ -43,7 +43,7 @@ def look(root: Path, base: Path) -> Django | None:
         return None
     match = _SETTINGS.search(manage)
     script = str((base / "manage.py").relative_to(root))
-    settings = [*_settings_files(base, match[1])] if match else []
+    settings = settings_of(base)
     static = _static(root, settings)
     databases = _databases(root, base, settings)
     for file in settings:
@@ -59,6 +59,12 @@ def look(root: Path, base: Path) -> Django | None:
     for file in _named(base, match[1] if match else "", "asgi.py"):
         return Django(None, str(file.relative_to(root)), script)
     return None
+
+
+def settings_of(base: Path) -> list[Path]:
+    """The settings of the Django project whose manage.py lies in `base`; none of another kind."""
+    match = _SETTINGS.search(text_of(base / "manage.py"))
+    return [*_settings_files(base, match[1])] if match else []
 
 
 def _databases(root: Path, base: Path, settings: Sequence[Path]) -> tuple[str, ...]:

@@ -160,9 +160,12 @@ def _read(path: Path) -> bytes | None:
         if error.errno == errno.ELOOP:
             raise _open(path, "it is a link, which Hostel did not make", f"rm {path}") from None
         raise HostelError(f"reading {path}", error.strerror or str(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        _closed_to_others(path, os.fstat(file.fileno()))
-        return file.read()
+    try:
+        _closed_to_others(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _closed_to_others(path: Path, info: os.stat_result) -> None:

@@ -79,6 +79,13 @@ class Systemctl:
         said = self._ask(["show", "--property=MainPID", "--value", "--", unit]).out.strip()
         return int(said) if said.isdecimal() and said != "0" else None
 
+    def unit(self, name: str) -> UnitStatus:
+        """One unit, by its full name; also one that there is not says so itself."""
+        found = self.show(name)
+        if name not in found:
+            raise HostelError(f"asking systemd about {name}", "it knows no unit of that name")
+        return found[name]
+
     def daemon_reload(self) -> None:
         self._told("having systemd read its units again", ["daemon-reload"])
 

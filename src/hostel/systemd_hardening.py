@@ -29,7 +29,8 @@ ProtectProc=invisible
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
-PrivateUsers=yes
+# PrivateUsers= stays off: to set it up systemd forks within the unit, so a site that has used up
+# its tasks could not even be drained; and there is no capability left that it would confine.
 RestrictSUIDSGID=yes
 RestrictNamespaces=yes
 RestrictRealtime=yes

@@ -49,14 +49,13 @@ def _escaped(char: str) -> str:
         return f"\\{char}"
     if char in "%$":
         return char * 2
-    number = ord(char)
-    if char == "\0" or (0xD800 <= number < 0xE000 and not 0xDC80 <= number <= 0xDCFF):
+    number, category = ord(char), unicodedata.category(char)
+    # systemd drops a line with what it takes for no UTF-8; escaped, `systemctl show` would fail
+    # for every unit that is asked about together with this one.
+    none = 0xFDD0 <= number <= 0xFDEF or number & 0xFFFE == 0xFFFE
+    if char == "\0" or category == "Cs" or none:
         raise Unquotable(f"U+{number:04X} can be no part of a command")
-    if 0xDC80 <= number <= 0xDCFF:
-        return f"\\x{number - 0xDC00:02x}"  # A byte that is no UTF-8, as Python carries it.
-    if unicodedata.category(char) in ("Cc", "Zl", "Zp"):
-        return f"\\u{number:04x}"
-    return char
+    return f"\\u{number:04x}" if category in ("Cc", "Zl", "Zp") else char
 
 
 def command(words: Iterable[object]) -> str:

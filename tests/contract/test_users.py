@@ -8,6 +8,7 @@ import os
 import pwd
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,6 +173,42 @@ def test_a_user_is_not_removed_while_it_runs_something_which_is_named(
         sleep.wait()
     Users().enact(remove, machine)
     assert Users().observe(user_key(name), machine) is None
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Path]:
+    """A root folder of its own, in which programs of this machine run."""
+    (tmp_path / "usr").mkdir()
+    mount = ["mount", "--bind", "/usr", str(tmp_path / "usr")]
+    done = subprocess.run(mount, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+    try:
+        for name in ("bin", "lib", "lib64"):
+            (tmp_path / name).symlink_to(f"usr/{name}")
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", str(tmp_path / "usr")], check=True)
+
+
+def test_a_process_of_a_container_that_has_the_same_number_is_no_reason_to_keep_a_user(
+    name: str, machine: Machine, container: Path
+) -> None:
+    state = make(name, machine)
+    number = pwd.getpwnam(name).pw_uid
+    argv = ["chroot", f"--userspec={number}:{number}", str(container), "sleep", "600"]
+    sleep = subprocess.Popen(argv)
+    try:
+        end = time.monotonic() + 60
+        while Path(f"/proc/{sleep.pid}").stat().st_uid != number:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        Users().enact(Change(user_key(name), state, None), machine)
+        assert Users().observe(user_key(name), machine) is None
+        assert sleep.poll() is None
+    finally:
+        sleep.kill()
+        sleep.wait()
 
 
 @pytest.mark.parametrize("other", ["root", "www-data", "hostel", "hostel-A", "-hostel-x", "../x"])

@@ -28,7 +28,7 @@ from hostel.webline import WebApp, web_app
         ("waitress-serve --port=$PORT shop.main:wsgi", "shop.main:wsgi"),
         ("waitress-serve --listen *:$PORT --call shop:create_app", "shop:create_app()"),
         ("waitress-serve --app=shop:app", "shop:app"),
-        ("uwsgi --http :$PORT --master --module mysite.wsgi:application", "mysite.wsgi:application"),
+        ("uwsgi --http :$PORT --master --module mysite.wsgi:app", "mysite.wsgi:app"),
         ("uwsgi --http-socket=:$PORT -w app --callable server", "app:server"),
         ("uwsgi --wsgi-file hello.py --callable app", "hello.py:app"),
         ("uwsgi --wsgi-file site.wsgi", "site.wsgi"),

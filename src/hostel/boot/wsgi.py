@@ -29,6 +29,9 @@ PLAIN_NAMES = frozenset(
 )
 """Variables of Hostel's own that are no secrets: what an error says of them stays readable."""
 
+MOST_KILLED = 3
+"""Processes that may vanish while they import the app before the start has failed."""
+
 
 class Unfit(Exception):
     """The app cannot be had, for a reason that is no error inside the app itself."""
@@ -66,15 +69,38 @@ def serve(boot_json: str | Path) -> Any:
         return faithful(start(boot_json))
     ready = os.path.join(folder, "ready")  # noqa: PTH118
     try:
+        if not os.path.exists(ready):  # noqa: PTH110
+            note_attempt(folder)
         app = faithful(start(boot_json))
     except BaseException as error:
         notify(address, f"STATUS={one_line(error)}")
         if not os.path.exists(ready):  # noqa: PTH110
             end_httpd()
         raise
-    os.close(os.open(ready, os.O_WRONLY | os.O_CREAT, 0o640))
+    touch(ready)
     notify(address, "READY=1\nSTATUS=The app is loaded.")
     return app
+
+
+def note_attempt(folder: str) -> None:
+    """Leave a mark of this process, and give up where too many that left one are gone.
+
+    A process that is killed in its import, for the memory it takes say, can tell nobody, and httpd
+    makes another one in silence.
+    """
+    touch(os.path.join(folder, f"loading-{os.getpid()}"))  # noqa: PTH118
+    marks = [name[8:] for name in os.listdir(folder) if name.startswith("loading-")]  # noqa: PTH208
+    gone = [pid for pid in marks if not os.path.exists(f"/proc/{pid}")]  # noqa: PTH110
+    if len(gone) >= MOST_KILLED:
+        raise Unfit(
+            "killed",
+            f"{len(gone)} processes were killed, or crashed, while they imported the app: it may "
+            "need more memory than it is allowed",
+        )
+
+
+def touch(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o640))
 
 
 def notify(address: str, text: str) -> None:

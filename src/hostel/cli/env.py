@@ -78,7 +78,7 @@ def set_(names: tuple[str, ...], site: str | None, no_apply: bool) -> None:
 @site_option
 @no_apply_option
 def unset(names: tuple[str, ...], site: str | None, no_apply: bool) -> None:
-    """Remove variables NAME... from what is kept; what [env] and `.env` say of them counts again."""
+    """Remove variables NAME... from what is kept; then [env] and `.env` count again."""
     variables.refuse_values(names, "unset")
     name, path = _mine(site, "unset", names)
 
@@ -216,6 +216,9 @@ def _mine(site: str | None, verb: str, words: Sequence[str]) -> tuple[str, Path]
     name = which.site_name(site)
     path = _store(name)
     if envstore.may_keep(path):
+        others = which.sites()
+        if others and name not in others:
+            screen.note(f"{name} is not on this server yet, as {', '.join(others)} are")
         return name, path
     chosen = () if site is None else ("--site", site)
     raise HostelError(

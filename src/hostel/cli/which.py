@@ -55,7 +55,7 @@ def sites() -> tuple[str, ...]:
     from hostel import site_values
 
     found: set[str] = set()
-    for folder in (PLACES.sites, PLACES.site("x").store.parents[1]):
+    for folder in (PLACES.sites, PLACES.etc / "sites"):
         with contextlib.suppress(OSError):
             found |= {
                 entry.name

@@ -43,9 +43,10 @@ def packages_key(of: str) -> Key:
 
 class Packages:
     """`sets` are the packages that are looked at, by the names of their sets; `ledger`, the one of
-    the world they are in, says which packages Hostel installed. Beside the ledger's file it notes what was there before an
-    installation, so that a run after a kill still knows what is new. `options` are for apt-get;
-    `root` is where the system lies whose packages `machine` installs.
+    the world they are in, says which packages Hostel installed. Beside its file is noted what was
+    there before an installation, so that a run after a kill still knows what is new.
+
+    `options` are for apt-get; `root` is where the system lies whose packages `machine` installs.
     """
 
     def __init__(

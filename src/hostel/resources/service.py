@@ -85,7 +85,7 @@ class Services:
     # -- starting -----------------------------------------------------------------------------
 
     def _run(self, name: str, wanted: ServiceState, systemd: Systemctl) -> None:
-        before = systemd.show(name)[name]
+        before = systemd.unit(name)
         systemd.daemon_reload()
         if wanted.enabled:
             systemd.enable(name)
@@ -98,7 +98,7 @@ class Services:
         ran = systemd.restart(name) if stale else systemd.start(name)
         if ran.ok and _stays(name, systemd):
             return
-        unit = systemd.show(name)[name]
+        unit = systemd.unit(name)
         # First ended for good, then explained: it would begin anew every few seconds.
         systemd.disable(name)
         systemd.stop(name, wait=True)
@@ -119,10 +119,10 @@ class Services:
         disabled = systemd.disable(name)
         is_timer = name.endswith(".timer")
         stopped = systemd.stop(name, wait=is_timer)
-        if not wait(lambda: not systemd.show(name)[name].is_up, ENDING_SECONDS):
+        if not wait(lambda: not systemd.unit(name).is_up, ENDING_SECONDS):
             raise _refused("stopping", name, stopped.tail)
         systemd.reset_failed(name)
-        if systemd.show(name)[name].is_enabled:
+        if systemd.unit(name).is_enabled:
             raise _refused("disabling", name, disabled.tail)
         if is_timer:
             # Else a job of this name that comes back would at once make up for its absence.
@@ -175,13 +175,13 @@ _SYSTEMDS_CODES = {
 
 def _stays(name: str, systemd: Systemctl) -> bool:
     """Whether what has started does not end at once; a unit that says it is ready is believed."""
-    unit = systemd.show(name)[name]
+    unit = systemd.unit(name)
     if unit.type not in ("exec", "simple"):
         return True
     restarts, end = unit.restarts, time.monotonic() + STEADY_SECONDS
     while time.monotonic() < end:
         time.sleep(0.1)
-        unit = systemd.show(name)[name]
+        unit = systemd.unit(name)
         if unit.active != "active" or unit.restarts != restarts:
             return False
     return True

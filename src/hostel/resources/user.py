@@ -8,6 +8,7 @@ import grp
 import pwd
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from hostel import unix_names
 from hostel.errors import HostelError
@@ -86,15 +87,27 @@ class Users:
 
 
 def processes_of(uid: int) -> list[str]:
-    """The processes that run as this user, by any of its numbers: "python3 (pid 12)"."""
+    """The processes that run as this user, by any of its numbers: "python3 (pid 12)".
+
+    In a container the same number is another user; such a process has another root folder, by
+    which userdel tells it, too.
+    """
     import psutil
 
     found = []
     for process in psutil.process_iter(["uids", "name", "status"]):
         uids = process.info["uids"]
-        if uids and uid in uids and process.info["status"] != psutil.STATUS_ZOMBIE:
+        runs = process.info["status"] != psutil.STATUS_ZOMBIE
+        if runs and uids and uid in uids and _has_our_root(process.pid):
             found.append(f"{process.info['name']} (pid {process.pid})")
     return found
+
+
+def _has_our_root(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/root").samefile("/")
+    except OSError:  # It has ended meanwhile.
+        return False
 
 
 def _options(state: UserState) -> list[str]:

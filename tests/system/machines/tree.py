@@ -21,7 +21,7 @@ __all__ = ["File", "bare", "hostel", "layer", "ready"]
 SOURCE = "/opt/hostel/src"
 VENV = "/opt/hostel/venv"
 SERVER_PACKAGES = (
-    *("apache2-bin", "apache2-dev", "ca-certificates", "gcc", "haproxy"),
+    *("apache2-bin", "apache2-dev", "apache2-utils", "ca-certificates", "gcc", "haproxy"),
     *("libc6-dev", "python3-dev", "python3-venv"),
 )
 APT = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qy", "-o", "Acquire::Retries=3"]

@@ -15,9 +15,26 @@ from typing import Any
 import pytest
 
 from ..conftest import cannot
-from ..machines import DebianMachine, Layer, bare, hostel, ready, why_not
+from ..machines import ROOT, DebianMachine, File, Layer, bare, hostel, layer, ready, why_not
+from .sites import HELLO, site_file
 
-LAYERS: dict[str, Callable[[], Layer]] = {"bare": bare, "hostel": hostel, "ready": ready}
+
+def applied() -> Layer:
+    """ready, and one `hostel apply` of a site that says hello, at hello.example.com."""
+    steps: list[File | list[str]] = [
+        File("/root/hello/app.py", HELLO),
+        File("/root/hello/hostel.toml", site_file("hello")),
+        ["hostel", "apply", "/root/hello"],
+    ]
+    return layer("applied", ready(), steps, depends=[ROOT / "src"])
+
+
+LAYERS: dict[str, Callable[[], Layer]] = {
+    "bare": bare,
+    "hostel": hostel,
+    "ready": ready,
+    "applied": applied,
+}
 
 
 class Layers:
