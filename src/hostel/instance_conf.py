@@ -214,6 +214,9 @@ def _defaults(instance: Instance) -> Iterator[Node]:
     yield line("Header", "setifempty", "X-Content-Type-Options", "nosniff")
     yield line("Header", "setifempty", "Referrer-Policy", "strict-origin-when-cross-origin")
     yield line("SetEnvIfExpr", f"-f {expression_text(str(instance.drain_flag))}", "nokeepalive")
+    # Who asks before sending may never send: httpd must not wait for it to end the answer, nor
+    # take the next request for it.
+    yield line("SetEnvIf", "Expect", ".", "nokeepalive")
     # Chunks are not of HTTP/1.0: whoever sends them may mean another end of the request.
     yield line(
         "SetEnvIfExpr",

@@ -190,7 +190,8 @@ def cron_service(job: JobUnit) -> str:
         _WRITTEN
         + f"[Unit]\n{_set('Description', _plain(f'{runs.site}, job {job.name} (Hostel)'))}"
         + "After=network.target nss-lookup.target postgresql.service\n"
-        + f"\n[Service]\nType=oneshot\nTimeoutStartSec={job.timeout}s\n"
+        # Not oneshot: the machine would count as starting for as long as a job runs.
+        + f"\n[Service]\nType=exec\nRuntimeMaxSec={job.timeout}s\n"
         + "# A reboot waits this long for a job to end by itself.\n"
         + "KillMode=mixed\nTimeoutStopSec=30s\nOOMPolicy=continue\n"
         + "".join([*_identity(runs), _set("ExecStart", _started(runs, job.command))])

@@ -36,9 +36,12 @@ app = "echo_app.py"
 [server]
 max_body = 150_000_000
 request_timeout = 300
+[static]
+"/static" = "public"
 [tls]
 mode = "{mode}"
 """
+SECRET = "for nobody"
 LARGE = 100_000_000
 MANY = settings(
     max_examples=120,
@@ -56,8 +59,11 @@ def site(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     try:
         hosted.write("hostel.toml", SITE.format(mode=request.param))
         hosted.write("echo_app.py", Path(echo_app.__file__).read_text())
+        hosted.write("public/open.txt", "open to all")
+        hosted.write("public/.closed/file.txt", SECRET)
         done = hosted.up()
         assert done.returncode == 0, done.stderr
+        assert list(hosted.state.rglob(".closed/file.txt")), "it is there to be found"
         yield endpoint(hosted, request.param)
     finally:
         hosted.end()
@@ -137,12 +143,17 @@ def environ_of(site: Endpoint, request: Request, protocol: str) -> dict[str, Any
         environ["CONTENT_LENGTH"] = str(len(request.body))
     elif request.framing == "chunks":  # also what httpd makes of a body of HTTP/2
         environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    elif protocol == "HTTP/2.0" and "Content-Type" in dict(request.headers):
+        environ["CONTENT_LENGTH"] = "0"  # httpd's word for that nothing follows
     for name, value in request.headers:
         if re.fullmatch("[A-Za-z0-9-]+", name):  # others could pass for one of these: X_A for X-A
             key = name.upper().replace("-", "_")
             key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
             value = value.strip(" \t")
-            environ[key] = f"{environ[key]}, {value}" if key in environ else value
+            if key not in environ:
+                environ[key] = value
+            elif value or protocol != "HTTP/2.0":  # where httpd leaves empty ones out
+                environ[key] += f", {value}"
     return environ
 
 
@@ -220,7 +231,8 @@ def same(site: Endpoint, request: Request, protocol: str, reply: Reply) -> None:
         assert reply.reason == reason.encode("latin-1")
     for name in {name.lower().encode() for name, _ in headers}:
         wanted = [value.encode("latin-1") for one, value in headers if one.lower().encode() == name]
-        assert reply.all(name) == wanted
+        if request.method != "HEAD" or wanted != [b"0"]:  # which httpd does not say
+            assert reply.all(name) == wanted
     own = {name.lower().encode() for name, _ in headers}
     assert {name.lower() for name, _ in reply.headers} - own <= ADDED
     if request.method == "HEAD" or reply.status in (204, 304):
@@ -316,10 +328,7 @@ queries = st.one_of(
     ).map(lambda parts: "?" + "".join(parts)),
 )
 values = st.text(
-    st.characters(
-        min_codepoint=0x20, max_codepoint=0xFF, exclude_characters=map(chr, range(0x7F, 0xA0))
-    ),
-    max_size=30,
+    st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=30
 ).map(lambda text: text.strip(" \t"))
 headers = st.lists(
     st.one_of(
@@ -327,7 +336,7 @@ headers = st.lists(
             st.sampled_from(["X-A", "x-a", "X-B", "X-1", "X_A", "X.A", "X-A_B", "X~A", "Proxy_"]),
             values,
         ),
-        st.tuples(st.sampled_from(["X-Long", "X-a-b-c"]), st.just("y" * 7000)),
+        st.tuples(st.sampled_from(["X-Long", "X-a-b-c"]), st.just("y" * 2000)),
     ),
     max_size=6,
 )
@@ -376,7 +385,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @MANY
 @given(requests())
-@example(Request("GET", "/" + "a" * 8000))
+@example(Request("GET", "/" + "a" * 3500 + "?" + "b" * 4500))
 @example(Request("GET", "//a///b//?//"))
 @example(Request("GET", "/a%2Fb%252Fc%2f%2F"))
 @example(Request("HEAD", "/a"))
@@ -417,8 +426,8 @@ def orders(draw: st.DrawFn) -> dict[str, Any]:
     lines += draw(
         st.lists(
             st.tuples(
-                st.sampled_from(["X-A", "x-a", "X-B", "Set-Cookie", "Cache-Control", "Referrer-Policy",
-                                 "ETag", "Last-Modified", "Location", "Accept-Ranges", "Vary"]),
+                st.sampled_from(["X-A", "x-a", "X-B", "Set-Cookie", "Cache-Control", "ETag",
+                                 "Referrer-Policy", "Last-Modified", "Location", "Accept-Ranges"]),
                 values,
             ),
             max_size=6,
@@ -523,9 +532,9 @@ def test_a_whole_url_as_target_is_its_path_and_its_name_is_the_host(
 
 
 REFUSED_TARGETS = {
-    "/a%00b": 404, "/%00": 404, "/a%zz": 400, "/a%": 400, "/a%2": 400, "/../a": 400, "/%2e%2e": 400,
-    "/a#b": 400, "a": 400, "": 400, "/a b": 400, "/a\tb": 400, "/a\x7fb": 400, "ftp://localhost/": 400,
-    "localhost:80": 400, "/" + "a" * 9000: 414,
+    "/a%00b": 404, "/%00": 404, "/a%zz": 400, "/a%": 400, "/a%2": 400, "/../a": 400,
+    "/%2e%2e": 400, "/a#b": 400, "a": 400, "": 400, "/a b": 400, "/a\tb": 400, "/a\x7fb": 400,
+    "ftp://localhost/": 400, "localhost:80": 400, "/" + "a" * 9000: 414,
 }  # fmt: skip
 
 
@@ -541,6 +550,24 @@ def test_what_is_asked_of_the_server_itself_is_answered_by_httpd(site: Endpoint)
     with Http1(site) as wire:
         wire.send(f"OPTIONS * HTTP/1.1\r\nHost: {site.name}\r\n\r\n".encode())
         assert (wire.reply().status, site.host) == (200, "localhost")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/.closed/", "/static//.closed/", "//static/.closed/", "/.//static/.closed/",
+     "/a/..//static//.closed/", "/%2Fstatic/.closed/", "/a%2F..%2F%2Fstatic%2F.closed%2F",
+     "/static/%2Eclosed/", "/static/a/../.closed/", "/static/a%2F..%2F.closed/",
+     "/static/.%2F.closed/", "/static%2F%2F.closed/"],
+)  # fmt: skip
+def test_a_hidden_file_is_hidden_however_it_is_asked_for(clients: Clients, path: str) -> None:
+    reply = clients.over_http1(Request("GET", f"{path}file.txt"))
+    assert SECRET.encode() not in reply.body
+    assert reply.status == 404
+
+
+@pytest.mark.parametrize("path", ["/static/open.txt", "//static///open.txt", "/static%2Fopen.txt"])
+def test_an_open_file_is_found_however_it_is_asked_for(clients: Clients, path: str) -> None:
+    assert clients.over_http1(Request("GET", path)).body == b"open to all"
 
 
 # -- bodies ---------------------------------------------------------------------------------------
@@ -561,17 +588,11 @@ def test_a_large_body_arrives_whole(site: Endpoint, framing: str, protocol: str)
             got = told(sent.over_http2(wire2))
     else:
         with Http1(site) as wire:
-            wire.send(Request("PUT", "/", (), b"", framing).http1(site)[: -len("0\r\n\r\n")])
-            got = told_large(site, sent)
+            wire.send(sent.http1(site))
+            got = told(wire.reply())
     assert got["body"] == {
         "size": LARGE, "sha256": hashlib.sha256(body).hexdigest(), "failed": ""
     }  # fmt: skip
-
-
-def told_large(site: Endpoint, sent: Request) -> dict[str, Any]:
-    with Http1(site) as wire:
-        wire.send(sent.http1(site))
-        return told(wire.reply())
 
 
 @pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2.0"])
@@ -589,9 +610,9 @@ def test_a_large_answer_arrives_whole(site: Endpoint, protocol: str) -> None:
 
 
 def test_trailers_are_no_headers(site: Endpoint) -> None:
-    head = f"POST / HTTP/1.1\r\nHost: {site.name}\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+    head = Request("POST", "/", (("Transfer-Encoding", "chunked"), ("Trailer", "X-T")))
     with Http1(site) as wire:
-        wire.send(head.encode() + chunked(b"hello", 2, b"X-T: 1\r\nAuthorization: x\r\n"))
+        wire.send(head.http1(site) + chunked(b"hello", 2, b"X-T: 1\r\nAuthorization: x\r\n"))
         got = told(wire.reply())
         assert got["body"]["size"] == 5
         assert not {"HTTP_X_T", "HTTP_AUTHORIZATION"} & set(got)
@@ -654,12 +675,9 @@ def test_half_an_answer_does_not_look_like_a_whole_one(site: Endpoint, lines: li
     with Http1(site) as wire:
         next_one = Request("GET", "/next").http1(site)
         wire.send(Request("GET", "/", (order,)).http1(site) + next_one)
-        reply = wire.head()
-        got = bytearray()
         with pytest.raises(Cut):
-            for piece in wire.pieces(reply):
-                got += piece
-        assert b"HTTP/1.1" not in got + wire.buffer + wire.rest()
+            wire.reply()
+        assert b"HTTP/1.1" not in wire.buffer + wire.rest()
 
 
 @pytest.mark.parametrize("lines", [[TYPE], LENGTH], ids=["endless", "length"])
@@ -803,7 +821,7 @@ def test_a_request_that_may_end_elsewhere_is_refused_and_the_connection_closed(
         wire.send(head.encode("latin-1") + hidden)
         got = wire.rest()
     assert got.startswith(b"HTTP/1.1 %d " % STATUS.get(case, 400))
-    assert got.count(b"HTTP/1.1 ") - got.count(b'"HTTP/1.1"') == 1
+    assert got.count(b"HTTP/1.1 ") == 1
     assert b"/hidden" not in got
 
 

@@ -214,15 +214,16 @@ class Http2:
         return stream
 
     def data(self, stream: int, data: bytes, end: bool = False) -> None:
-        while data:
+        sent = 0
+        while sent < len(data):
             room = min(
                 self.wire.local_flow_control_window(stream), self.wire.max_outbound_frame_size
             )
             if not room:
                 self._receive()
                 continue
-            self.wire.send_data(stream, data[:room])
-            data = data[room:]
+            self.wire.send_data(stream, data[sent : sent + room])
+            sent += room
             self._flush()
         if end:
             self.wire.end_stream(stream)

@@ -19,6 +19,9 @@ FROM_SYSTEMD = (b"NOTIFY_SOCKET", b"RUNTIME_DIRECTORY")
 """What httpd gets beyond the app's environment: how to say that the app is loaded, and where to
 remember it. The app does not see them, since boot/wsgi.py settles its environment first."""
 
+FROM_TERMINAL = (b"TERM", b"COLORTERM")
+"""What a command run by hand gets of its terminal, where the site says nothing else."""
+
 FRUGAL = {b"MALLOC_ARENA_MAX": b"2"}
 """For glibc in httpd: with a Python lock, more heaps are only memory."""
 
@@ -32,7 +35,7 @@ def main(arguments: list[str]) -> NoReturn:
     if len(rest) < 3 or rest[1] != "--":
         fail(2, USAGE)
     boot = read(rest[0])
-    environment = environment_of(boot, given(os.environb) if httpd else {})
+    environment = environment_of(boot, for_httpd() if httpd else passed(FROM_TERMINAL))
     try:
         os.chdir(boot["cwd"])
     except OSError as error:
@@ -51,14 +54,17 @@ def read(path: str) -> dict[str, Any]:
     return boot
 
 
-def given(ours: os._Environ[bytes] | dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """What httpd needs of the environment that systemd made, and what is good for it."""
-    return FRUGAL | {name: ours[name] for name in FROM_SYSTEMD if name in ours}
+def for_httpd() -> dict[bytes, bytes]:
+    return FRUGAL | passed(FROM_SYSTEMD)
+
+
+def passed(names: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    return {name: os.environb[name] for name in names if name in os.environb}
 
 
 def environment_of(boot: dict[str, Any], beside: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """The site's environment as bytes; what only httpd gets gives way where a site says it too,
-    except for what is systemd's own."""
+    """The site's environment as bytes. What is given beside it gives way where the site says
+    otherwise, except for what is systemd's."""
     site = {to_bytes(name): to_bytes(value) for name, value in boot["env"].items()}
     systemds = {name: value for name, value in beside.items() if name in FROM_SYSTEMD}
     return {**beside, **site, **systemds}

@@ -303,26 +303,37 @@ def _origin(module: ModuleType) -> str:
 
 
 def faithful(app: Any) -> Any:
-    """The same app, told the path as it was sent, and whose failures are seen as such.
+    """The same app, told the path as it was sent, and whose answers arrive as what they are.
 
     mod_wsgi makes one slash of several in PATH_INFO. It prints the traceback that hangs on an
     exception itself, and before Python 3.12 one is hung there only where the exception is caught.
-    And it lets an answer that fails in its middle pass for a whole one.
+    It lets an answer that fails in its middle pass for a whole one. And over HTTP/2 httpd sends
+    a body to HEAD, from the second piece on.
     """
 
     def application(environ: Any, start_response: Any) -> Any:
         target = environ["REQUEST_URI"]
         if "//" in target or "%2" in target:
             environ["PATH_INFO"] = sent_path(target, environ["PATH_INFO"])
+        head = environ["REQUEST_METHOD"] == "HEAD"
         try:
-            answer = app(environ, start_response)
+            answer = app(environ, _silent(start_response) if head else start_response)
         except BaseException:
             raise
-        if type(answer) in _WHOLE or type(answer).__module__ == "mod_wsgi":  # a file of mod_wsgi's
+        kind_of = type(answer)  # A list has no middle to fail in; mod_wsgi's own is a file.
+        if kind_of.__module__ == "mod_wsgi" or (kind_of in _WHOLE and not head):
             return answer
-        return _Answer(answer, environ)
+        return _Answer(answer, environ, head)
 
     return application
+
+
+def _silent(start_response: Any) -> Any:
+    def begin(*said: Any) -> Any:
+        start_response(*said)
+        return lambda _: None
+
+    return begin
 
 
 _WHOLE = (list, tuple)
@@ -349,18 +360,19 @@ class _Answer:
     """An app's answer, piece by piece. One that fails after its first piece takes the connection
     with it: httpd would go on to the next answer there, and end the stream of HTTP/2 in order."""
 
-    __slots__ = ("answer", "environ")
+    __slots__ = ("answer", "environ", "head")
 
-    def __init__(self, answer: Any, environ: Any) -> None:
+    def __init__(self, answer: Any, environ: Any, head: bool) -> None:
         self.answer = answer
         self.environ = environ
+        self.head = head
 
     def __iter__(self) -> Any:
         begun = False
         try:
             for piece in self.answer:
-                yield piece
-                if piece:
+                if piece and not self.head:
+                    yield piece
                     begun = True
         except GeneratorExit:
             raise

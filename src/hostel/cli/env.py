@@ -218,7 +218,7 @@ def _mine(site: str | None, verb: str, words: Sequence[str]) -> tuple[str, Path]
     if envstore.may_keep(path):
         others = which.sites()
         if others and name not in others:
-            screen.note(f"{name} is not on this server yet, as {', '.join(others)} are")
+            screen.note(f"{name} is new here; this server knows: {', '.join(others)}")
         return name, path
     chosen = () if site is None else ("--site", site)
     raise HostelError(

@@ -51,9 +51,9 @@ class Folders:
     Those that are `whole` are removed with all that is in them, others only when nothing is.
     """
 
-    def __init__(self, *inside: Path, whole: Callable[[Path], bool] = lambda path: False) -> None:
+    def __init__(self, *inside: Path, whole: Callable[[Path], bool] | None = None) -> None:
         self.inside = inside
-        self.whole = whole
+        self.whole = whole or (lambda _: False)
 
     def observe(self, which: Key, machine: Machine) -> FolderState | None:
         path = Path(name_of(which))

@@ -29,6 +29,26 @@ class RouteState(State):
     wrong: str = ""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What files and router said at one moment; `wrong` as in RouteState."""
+
+    routes: Mapping[str, Route]
+    running: Running | None
+    wrong: str
+
+    def state(self, site: str) -> RouteState | None:
+        running, route = self.running, self.routes.get(site)
+        if route is None:
+            return _left_over(site, running)
+        http, https = route.http, route.https
+        if running is not None:
+            # A backend that it has not loaded is told by the digest.
+            http = running.addresses.get(f"http:{site}", http)
+            https = running.addresses.get(f"https:{site}", https)
+        return RouteState(names=route.names, http=http, https=https, wrong=self.wrong)
+
+
 def route_key(site: str) -> Key:
     return key("route", site)
 
@@ -57,19 +77,12 @@ class Routes:
 
     def observe(self, which: Key, machine: Machine) -> RouteState | None:
         """The route as the files have it, or as the running router has it where they differ."""
-        site = name_of(which)
-        routes = self._routes(machine)
-        running = self.router.running()
-        route = routes.get(site)
-        if route is None:
-            return _left_over(site, running)
-        http, https = route.http, route.https
-        if running is not None:
-            # A backend that it has not loaded is told by the digest.
-            http = running.addresses.get(f"http:{site}", http)
-            https = running.addresses.get(f"https:{site}", https)
-        wrong = self.drift(machine) or self._stale(routes, running)
-        return RouteState(names=route.names, http=http, https=https, wrong=wrong)
+        return self.look(machine).state(name_of(which))
+
+    def look(self, machine: Machine) -> Seen:
+        """What files and router say of all routes at this moment."""
+        routes, running = self._routes(machine), self.router.running()
+        return Seen(routes, running, self.drift(machine) or self._stale(routes, running))
 
     def enact(self, change: Change, machine: Machine) -> None:
         site = name_of(change.key)
@@ -177,6 +190,29 @@ class Routes:
                     f"this machine has no address {address}",
                     "Correct [router] addresses in machine.toml; `ip address` shows which exist.",
                 )
+
+
+class RememberedRoutes:
+    """Routes that are looked at once for all sites, until one is changed here or `forget`."""
+
+    def __init__(self, routes: Routes) -> None:
+        self.routes = routes
+        self._seen: Seen | None = None
+
+    def forget(self) -> None:
+        self._seen = None
+
+    def observe(self, which: Key, machine: Machine) -> RouteState | None:
+        if self._seen is None:
+            self._seen = self.routes.look(machine)
+        return self._seen.state(name_of(which))
+
+    def enact(self, change: Change, machine: Machine) -> None:
+        self.forget()
+        try:
+            self.routes.enact(change, machine)
+        finally:
+            self.forget()
 
 
 def _left_over(site: str, running: Running | None) -> RouteState | None:

@@ -21,11 +21,11 @@ from hostel.resources.service import service_key
 from hostel.server import planning, prepare
 from hostel.server.desired import check_key, hook_key, probe_key
 from hostel.server.generations import Generation
-from hostel.server.host import Host
+from hostel.server.host import Host, error_log
 from hostel.server.planning import NOTHING, Planned
 from hostel.server.prepare import Prepared
 from hostel.server.setting import LOOPBACK, Setting, conf
-from hostel.server.world import error_log, journal_of, world_of
+from hostel.server.world import journal_of, world_of
 from hostel.verify import Front, Patience, is_live, verify
 
 Say = Callable[[str], None]
@@ -58,7 +58,7 @@ def mend(host: Host) -> int:
     """Undo what a killed run left half-done; returns the number of its changes."""
     if not host.places.journal.exists():
         return 0
-    return len(recover(world_of(host.places, host.ports, host.machine), journal_of(host.places)))
+    return len(recover(world_of(host), journal_of(host.places)))
 
 
 def settle_machine(host: Host, say: Say, keep: frozenset[Key] = NOTHING) -> bool:
@@ -96,6 +96,7 @@ def back_to(old: Generation, host: Host, say: Say) -> Deployed:
 def _deploy(
     prepared: Prepared, host: Host, httpd: Httpd, say: Say, keep: frozenset[Key]
 ) -> Deployed:
+    host.forget()
     setting = prepared.setting
     notes: list[str] = []
     actions = _actions(setting, host, notes)
@@ -176,11 +177,10 @@ def _answers(setting: Setting, host: Host, began: int) -> str:
     health, site = setting.site.health, setting.site
     log = error_log(setting.places.log)
     front = _front(setting, host, direct=True)
-    world = world_of(host.places, host.ports, host.machine)
 
     def alive() -> bool:
-        world.resources["service"].forget()  # type: ignore[attr-defined]
-        return world.observe(service_key(setting.unit)) is not None
+        host.services.forget()
+        return host.services.observe(service_key(setting.unit), host.machine) is not None
 
     declared = "path" in health.model_fields_set
     patience = Patience(health.path, health.timeout, declared)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import resources as package_files
 from pathlib import Path
 
 from hostel import httpd_build, interpreter, machine_file
 from hostel.account import Account
 from hostel.errors import Busy, HostelError, UsageError
-from hostel.haproxy import RouterPorts
+from hostel.haproxy import RouterPaths, RouterPorts
+from hostel.haproxy_unit import UNIT
 from hostel.httpd_build import Httpd
 from hostel.instance_conf import Behind
 from hostel.interpreter import Interpreter
 from hostel.machine import Machine
 from hostel.platforms import debian
 from hostel.platforms.debian import ServerPlaces
+from hostel.resources.route import RememberedRoutes, Routes
+from hostel.resources.service import Services
 from hostel.server.setting import Tools
+from hostel.systemctl import Systemctl
+
+_INSTANCE = re.compile(r"hostel-instance@(.+)-[0-9]+\.service")
 
 SCRIPTS = ("wsgi.py", "launch.py", "drain.py")
 
@@ -40,12 +48,16 @@ class Pythons:
 @dataclass(frozen=True)
 class Host:
     """This server. `machine` looks at things with the rights of nobody where it must not see more
-    than a site's user could."""
+    than a site's user could. What systemd and the router said is kept in `services` and `routes`,
+    for all sites that are looked at.
+    """
 
     places: ServerPlaces
     ports: RouterPorts
     machine: Machine
     pythons: Pythons
+    services: Services
+    routes: RememberedRoutes
 
     @property
     def behind(self) -> Behind:
@@ -54,6 +66,11 @@ class Host:
     @property
     def authority(self) -> Path:
         return self.places.authority / "ca.crt"
+
+    def forget(self) -> None:
+        """Ask systemd and the router anew the next time."""
+        self.services.forget()
+        self.routes.forget()
 
     def machine_of(self, user: str) -> Machine:
         """The machine for a site whose user exists: what its app executes runs as that user."""
@@ -95,9 +112,23 @@ def host_here() -> Host:
             "In a container, `hostel up` hosts one app without it.",
         )
     places = ServerPlaces()
-    nobody = Account.named("nobody")
+    machine = Machine(Account.named("nobody"))
     ports = machine_file.load(places.machine_file)
-    return Host(places, ports, Machine(nobody), Pythons())
+    systemd = Systemctl(machine)
+    routes = Routes(debian.HAPROXY, ports, RouterPaths(places.router), lambda: systemd.reload(UNIT))
+    services = Services(lambda unit: error_log_of(unit, places))
+    return Host(places, ports, machine, Pythons(), services, RememberedRoutes(routes))
+
+
+def error_log_of(unit: str, places: ServerPlaces) -> Path | None:
+    """Where the processes of a unit write their errors, if that is not the journal."""
+    match = _INSTANCE.fullmatch(unit)
+    return error_log(places.site(match[1]).log) if match else None
+
+
+def error_log(folder: Path) -> Path:
+    """The error log of today, as rotatelogs names it."""
+    return folder / f"error.{datetime.now():%Y-%m-%d}.log"
 
 
 @contextlib.contextmanager

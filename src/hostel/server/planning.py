@@ -50,7 +50,7 @@ class Planned:
 
 def of_machine(host: Host, keep: frozenset[Key] = NOTHING) -> Planned:
     """The server's own part. `keep` are keys of things that stay as somebody changed them."""
-    world = world_of(host.places, host.ports, host.machine)
+    world = world_of(host)
     return _planned("this server", machine_states(host.places, host.ports, scripts()), world, keep)
 
 
@@ -64,7 +64,7 @@ def of_site(
     """A site as it was prepared; what is left of former generations is taken away."""
     setting = prepared.setting
     whole = tuple(trees(setting.places))
-    world = world_of(host.places, host.ports, host.machine, actions, builders, whole)
+    world = world_of(host, actions, builders, whole)
     states = site_states(setting, prepared.made, checked=prepared.checked)
     stale = [
         service_key(setting.places.unit(number))
@@ -122,7 +122,7 @@ def _former_beside(prepared: Prepared, world: OwnedWorld) -> list[Key]:
 
 def of_end(places: SitePlaces, host: Host) -> Planned:
     """Ending a site: nobody is led to it any more, and its instances drain."""
-    world = world_of(host.places, host.ports, host.machine)
+    world = world_of(host)
     units = [service_key(places.unit(number)) for number in numbers(places)]
     around = beside.known(places, world.ledger.digests)
     units += [which for which in around if kind_of(which) == "service"]
@@ -134,7 +134,7 @@ def of_removal(places: SitePlaces, host: Host, *, data: bool) -> Planned:
     from hostel.resources.folder import folder_key
     from hostel.resources.user import user_key
 
-    world = world_of(host.places, host.ports, host.machine, whole=(*trees(places),))
+    world = world_of(host, whole=(*trees(places),))
     states = folders(places)
     stay = () if data else (places.home, places.data, places.log)
     keys = [which for which in states if which not in {folder_key(path) for path in stay}]

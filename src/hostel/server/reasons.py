@@ -43,12 +43,18 @@ def reasons(live: Generation | None, setting: Setting, secret: Collection[str]) 
     found += _of_site(live.site, setting.site.model_dump(mode="json"))
     found += [
         Reason(f"env {one.name}", one.before_masked or "", one.after_masked or "")
-        for one in difference(live.env, setting.env, secret)
+        # What is live may be of the store as it was.
+        for one in difference(live.env, setting.env, {*live.env, *secret})
         if one.name not in _FOLLOWING
     ]
-    different = [reason for reason in found if reason.before != reason.after]
-    if different or any(reason.what.startswith("env ") for reason in found):
-        return different or [reason for reason in found if reason.what.startswith("env ")]
+    # A variable differs even where both sides are hidden, and so look the same.
+    different = [
+        reason
+        for reason in found
+        if reason.before != reason.after or reason.what.startswith("env ")
+    ]
+    if different:
+        return different
     return [Reason("Hostel", "made by another version of it", "this version")]
 
 

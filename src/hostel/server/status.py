@@ -78,7 +78,7 @@ def describe(name: str, host: Host) -> dict[str, Any]:
 
 def drift_of(places: SitePlaces, host: Host) -> list[str]:
     """What somebody changed by hand of this site's things, a sentence each."""
-    world = world_of(host.places, host.ports, host.machine)
+    world = world_of(host)
     current = generations.live_of(places, host.machine)
     mine = (f"{places.home}/", f"{places.records}/", str(places.dropin(0).parent)[:-12])
     keys = [
