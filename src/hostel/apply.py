@@ -8,7 +8,7 @@ from hostel.errors import HostelError, RolledBack
 from hostel.journal import Journal
 from hostel.machine import Machine
 from hostel.plan import Change, Key, Plan, State, kind_of, undo
-from hostel.resources import Resource
+from hostel.resources import OneWay, Resource
 
 Say = Callable[[Change], None]
 
@@ -26,9 +26,14 @@ class World:
     def enact(self, change: Change) -> None:
         self.resources[kind_of(change.key)].enact(change, self.machine)
 
-    def one_way(self, change: Change) -> bool:
-        """Whether undo can only forget it, such as a migration that has run."""
-        return getattr(self.resources[kind_of(change.key)], "one_way", False)
+    def recall(self, which: Key, former: State | None) -> bool:
+        """For what cannot be undone, such as a migration that has run: only remember what was
+        done before it. False for all else, whose reverse is enacted."""
+        resource = self.resources[kind_of(which)]
+        if not isinstance(resource, OneWay):
+            return False
+        resource.recall(which, former, self.machine)
+        return True
 
 
 def apply(plan: Plan, world: World, journal: Journal, verify: Callable[[], None], say: Say) -> None:
@@ -85,11 +90,10 @@ def _step(change: Change, world: World, journal: Journal, begun: list[Change]) -
 
 def _put_back(begun: Sequence[Change], world: World, journal: Journal) -> None:
     for change in undo(begun):
-        now = world.observe(change.key)
-        if world.one_way(change):
-            # What ran has run; forgotten, it runs again in a world that may have been undone.
-            world.enact(Change(change.key, now, None))
+        # What ran has run; no longer remembered, it runs again when it is wanted again.
+        if world.recall(change.key, change.after):
             continue
+        now = world.observe(change.key)
         if now != change.after:
             world.enact(Change(change.key, now, change.after))
         elif now is None:

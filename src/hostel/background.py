@@ -12,14 +12,16 @@ from hostel.cron import calendars
 from hostel.errors import UsageError
 from hostel.site import Site
 
-THREADS_BESIDE = 2
-"""Tasks of one httpd process besides those that run the app: its first thread and its listener."""
+THREADS_BESIDE = 6
+"""Tasks of one httpd process besides those that run the app, as counted in one that is at rest: its
+first thread, its listener, and those that wait for HTTP/2."""
 
 TASKS_BESIDE = 4
 """Tasks of an instance that are none of its processes: httpd's parent and what writes its logs."""
 
-HTTP2 = 3
-"""Times as many tasks as the instance needs are its own: httpd runs HTTP/2 in further threads."""
+BUSY = 3
+"""How many times its tasks at rest an instance may have by default: busy with HTTP/2 it has more
+threads, and while it is reloaded old processes stay beside new ones."""
 
 ROOM = 512
 """Tasks beyond those that an app may have unless the site file says: the programs it starts."""
@@ -97,7 +99,7 @@ def limits_of(site: Site, processes: int, threads: int) -> Limits:
     Raises UsageError where so few tasks are allowed that the instance could not start.
     """
     own = processes * (threads + THREADS_BESIDE) + TASKS_BESIDE
-    tasks = site.server.tasks or HTTP2 * own + ROOM
+    tasks = site.server.tasks or BUSY * own + ROOM
     if tasks < own:
         raise UsageError(
             "working out the limits of the site",

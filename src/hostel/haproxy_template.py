@@ -49,11 +49,12 @@ frontend http
     tcp-request content set-var(sess.host) url,field(3,/) if { url -m beg -i http:// https:// }
     tcp-request content set-var(sess.host) var(sess.host),lower,field(1,:),rtrim(.)
     tcp-request content set-var(sess.site) var(sess.host),map_str(@HTTP_MAP@)
-    use_backend %[var(sess.site)] if { var(sess.site) -m found }
+    tcp-request content accept if { var(sess.site) -m found }
     # Who asks for nobody here is told so, unless there is a body to wait for.
-    tcp-request content reject if !METH_GET !{ var(sess.site) -m found }
-    tcp-request content reject if { req.fhdr_cnt(content-length) gt 0 } !{ var(sess.site) -m found }
-    tcp-request content reject if { req.fhdr_cnt(transfer-encoding) gt 0 } !{ var(sess.site) -m found }
+    tcp-request content reject unless METH_GET
+    tcp-request content reject if { req.fhdr_cnt(content-length) gt 0 }
+    tcp-request content reject if { req.fhdr_cnt(transfer-encoding) gt 0 }
+    use_backend %[var(sess.site)] if { var(sess.site) -m found }
     default_backend unknown
 
 backend unknown

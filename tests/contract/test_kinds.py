@@ -268,3 +268,17 @@ def test_what_failed_is_not_remembered_as_done(tmp_path: Path, machine: Machine)
     with pytest.raises(HostelError, match="exit code 1"):
         once.enact(Change(which, None, Done(digest="one")), machine)
     assert once.observe(which, machine) is None
+
+
+def test_undoing_what_was_done_once_remembers_the_time_before_and_does_nothing(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+    once = Once(tmp_path, {"check": lambda: done.append("ran")})
+    which = key("once", "check")
+    once.enact(Change(which, None, Done(digest="new")), Machine())
+    once.recall(which, Done(digest="old"), Machine())
+    assert once.observe(which, Machine()) == Done(digest="old")
+    once.recall(which, None, Machine())
+    assert once.observe(which, Machine()) is None
+    assert done == ["ran"]

@@ -43,6 +43,13 @@ mode = "{mode}"
 """
 SECRET = "for nobody"
 LARGE = 100_000_000
+over_tls = pytest.mark.parametrize("site", ["local"], indirect=True)
+"""For what is HTTP/2."""
+each_protocol = pytest.mark.parametrize(
+    ("site", "protocol"),
+    [("local", "HTTP/1.1"), ("local", "HTTP/2.0"), ("off", "HTTP/1.1")],
+    indirect=["site"],
+)
 MANY = settings(
     max_examples=120,
     deadline=None,
@@ -396,19 +403,14 @@ def test_the_app_sees_what_was_sent(clients: Clients, request_: Request) -> None
     same(clients.site, request_, "HTTP/1.1", clients.over_http1(request_))
 
 
+@over_tls
 @MANY
 @given(requests())
 @example(Request("GET", "//a///b//?//"))
 @example(Request("GET", "/a%2Fb%252Fc%2f%2F"))
 @example(Request("HEAD", "/a"))
 def test_the_app_sees_what_was_sent_over_http_2(clients: Clients, request_: Request) -> None:
-    with_http2(clients.site)
     same(clients.site, request_, "HTTP/2.0", clients.over_http2(request_))
-
-
-def with_http2(site: Endpoint) -> None:
-    if not site.tls:
-        pytest.skip("HTTP/2 needs TLS here")
 
 
 # -- any answer -----------------------------------------------------------------------------------
@@ -454,12 +456,12 @@ def test_the_client_sees_what_the_app_said(
     same(clients.site, asking, "HTTP/1.1", clients.over_http1(asking))
 
 
+@over_tls
 @MANY
 @given(orders(), asked)
 def test_the_client_sees_what_the_app_said_over_http_2(
     clients: Clients, order: dict[str, Any], method: str
 ) -> None:
-    with_http2(clients.site)
     asking = Request(method, "/", (do(**order),))
     same(clients.site, asking, "HTTP/2.0", clients.over_http2(asking))
 
@@ -577,13 +579,12 @@ def large() -> bytes:
     return b"".join(echo_app.fill(LARGE))
 
 
-@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2.0"])
+@each_protocol
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_a_large_body_arrives_whole(site: Endpoint, framing: str, protocol: str) -> None:
     body = large()
     sent = Request("PUT", "/", (), body, framing)
     if protocol == "HTTP/2.0":
-        with_http2(site)
         with Http2(site) as wire2:
             got = told(sent.over_http2(wire2))
     else:
@@ -595,11 +596,10 @@ def test_a_large_body_arrives_whole(site: Endpoint, framing: str, protocol: str)
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2.0"])
+@each_protocol
 def test_a_large_answer_arrives_whole(site: Endpoint, protocol: str) -> None:
     asking = Request("GET", "/", (do(fill=LARGE),))
     if protocol == "HTTP/2.0":
-        with_http2(site)
         with Http2(site) as wire2:
             reply = asking.over_http2(wire2)
     else:
@@ -655,8 +655,8 @@ def test_a_piece_arrives_when_it_is_yielded(site: Endpoint) -> None:
     assert json.loads(rest[5:])["body"]["size"] == 5
 
 
+@over_tls
 def test_a_piece_arrives_when_it_is_yielded_over_http_2(site: Endpoint) -> None:
-    with_http2(site)
     name, value = do(first="here", chunks=["there"], tell=True)
     with Http2(site) as wire:
         stream = wire.request(b"POST", b"/", [(name.lower().encode(), value.encode())], body=True)
@@ -680,11 +680,11 @@ def test_half_an_answer_does_not_look_like_a_whole_one(site: Endpoint, lines: li
         assert b"HTTP/1.1" not in wire.buffer + wire.rest()
 
 
+@over_tls
 @pytest.mark.parametrize("lines", [[TYPE], LENGTH], ids=["endless", "length"])
 def test_half_an_answer_does_not_look_like_a_whole_one_over_http_2(
     site: Endpoint, lines: list[Any]
 ) -> None:
-    with_http2(site)
     asking = Request("GET", "/", (do(headers=lines, first="half of", fail=True),))
     with Http2(site) as wire, pytest.raises(Cut):
         asking.over_http2(wire)
@@ -723,8 +723,8 @@ def test_requests_sent_at_once_are_answered_in_order(site: Endpoint) -> None:
                 assert told(reply)["PATH_INFO"] == one.target
 
 
+@over_tls
 def test_many_requests_of_http_2_share_one_connection(site: Endpoint) -> None:
-    with_http2(site)
     with Http2(site) as wire:
         streams = {wire.request(b"GET", b"/%d" % number): number for number in range(50)}
         for stream, number in streams.items():
@@ -889,6 +889,7 @@ def test_a_first_line_that_is_none_is_refused_and_the_connection_closed(
     assert b"/hidden" not in got
 
 
+@over_tls
 @pytest.mark.parametrize(
     "header",
     [
@@ -899,7 +900,6 @@ def test_a_first_line_that_is_none_is_refused_and_the_connection_closed(
     ids=repr,
 )  # fmt: skip
 def test_headers_that_http_2_forbids_never_reach_the_app(site: Endpoint, header: Header) -> None:
-    with_http2(site)
     with Http2(site) as wire:
         stream = wire.request(b"POST", b"/", [header], body=True)
         with contextlib.suppress(Cut):
@@ -907,8 +907,8 @@ def test_headers_that_http_2_forbids_never_reach_the_app(site: Endpoint, header:
             assert wire.reply(stream).status == 400
 
 
+@over_tls
 @pytest.mark.parametrize("target", [b"/a b", b"/a\r\nX: y", b"", b"a", b"https://localhost/a"])
 def test_targets_that_http_2_forbids_never_reach_the_app(site: Endpoint, target: bytes) -> None:
-    with_http2(site)
     with Http2(site) as wire, contextlib.suppress(Cut):
         assert wire.reply(wire.request(b"GET", target)).status == 400

@@ -78,6 +78,8 @@ def serve(boot_json: str | Path) -> Any:
             end_httpd()
         raise
     touch(ready)
+    # That this process serves too: a switch waits for all of them.
+    touch(os.path.join(folder, f"loaded-{os.getpid()}"))  # noqa: PTH118
     notify(address, "READY=1\nSTATUS=The app is loaded.")
     return app
 

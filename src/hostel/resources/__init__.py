@@ -6,7 +6,7 @@ should be is decided in `hostel.desired`, order in `hostel.plan`, undo in `hoste
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hostel.machine import Machine
 from hostel.plan import Change, Key, State
@@ -23,3 +23,11 @@ class Resource(Protocol):
 
         Must be safe to repeat: it is run again on whatever an earlier, killed run left.
         """
+
+
+@runtime_checkable
+class OneWay(Protocol):
+    """A kind whose changes cannot be undone, only no longer remembered."""
+
+    def recall(self, which: Key, former: State | None, machine: Machine) -> None:
+        """Remember `former` as what was done last, doing nothing."""

@@ -1,7 +1,7 @@
 """Things done once for a given input: the check of the app, the release hook.
 
-Undo only forgets them: a migration that ran has run. What was done is remembered as the digest of
-its input, so that it is done again only when the input is another.
+A migration that ran has run: undo only remembers again what was done before it. What was done is
+remembered as the digest of its input, so that it is done again only when the input is another.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hostel.machine import Machine
-from hostel.plan import Change, Key, name_of
+from hostel.plan import Change, Key, State, name_of
 from hostel.states import Done
 
 
 class Once:
     """Actions by name, each remembered in a file of its own in `folder`."""
-
-    one_way = True
 
     def __init__(self, folder: Path, actions: dict[str, Callable[[], None]]) -> None:
         self.folder = folder
@@ -28,9 +26,13 @@ class Once:
         return Done(digest=text.decode(errors="replace")) if text else None
 
     def enact(self, change: Change, machine: Machine) -> None:
-        note = self.folder / name_of(change.key)
         if isinstance(change.after, Done):
             self.actions[name_of(change.key)]()
-            machine.write(note, change.after.digest.encode(), 0o644)
+        self.recall(change.key, change.after, machine)
+
+    def recall(self, which: Key, former: State | None, machine: Machine) -> None:
+        note = self.folder / name_of(which)
+        if isinstance(former, Done):
+            machine.write(note, former.digest.encode(), 0o644)
         else:
             machine.remove(note)

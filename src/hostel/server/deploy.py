@@ -13,6 +13,7 @@ from hostel import release
 from hostel.apply import apply, recover
 from hostel.drift import state_digest
 from hostel.errors import HostelError
+from hostel.haproxy_unit import UNIT
 from hostel.httpd_build import Httpd
 from hostel.plan import Change, Key, kind_of, name_of
 from hostel.release import Release
@@ -36,7 +37,6 @@ STEPS = {
     "certificate": "issuing the certificate",
     "check": "importing the app",
     "hook": "running the release hook",
-    "service": "starting the instance",
     "probe": "asking it",
     "route": "switching the router",
 }
@@ -83,6 +83,14 @@ def converge(
     """
     httpd = host.httpd()
     return _deploy(prepare.of_project(project, host, httpd), host, httpd, say, keep)
+
+
+def with_stored(live: Generation, host: Host, say: Say) -> Deployed:
+    """Have the live generation's code run with what is stored for its site now. Raises as
+    `converge` does.
+    """
+    httpd = host.httpd()
+    return _deploy(prepare.of_live(live, host, httpd), host, httpd, say, NOTHING)
 
 
 def back_to(old: Generation, host: Host, say: Say) -> Deployed:
@@ -161,6 +169,7 @@ def _actions(setting: Setting, host: Host, notes: list[str]) -> dict[str, Callab
 
     def probed() -> None:
         notes.append(_answers(setting, host, began))
+        notes.append(_all_serve(setting))
 
     return {
         name_of(check_key(site.name)): checked,
@@ -185,6 +194,20 @@ def _answers(setting: Setting, host: Host, began: int) -> str:
     declared = "path" in health.model_fields_set
     patience = Patience(health.path, health.timeout, declared)
     return verify(site.name, patience, front, alive, log, began)
+
+
+def _all_serve(setting: Setting) -> str:
+    """Wait until every process has loaded the app; returns a note for people, or "".
+
+    The first one alone would be given all connections at the switch, more than it has threads,
+    and httpd closes what it has no thread for.
+    """
+    from hostel.processes import wait
+
+    run, loaded = setting.places.run(setting.number), "loaded-*"
+    if wait(lambda: len([*run.glob(loaded)]) >= setting.processes, setting.site.health.timeout):
+        return ""
+    return f"only {len([*run.glob(loaded)])} of {setting.processes} processes serve so far"
 
 
 def _answers_through_router(setting: Setting, host: Host) -> None:
@@ -214,7 +237,23 @@ def _size(log: Path) -> int:
 def _tell(change: Change, say: Say) -> None:
     kind, name = kind_of(change.key), name_of(change.key)
     text = STEPS.get(name.rpartition("/")[2] if kind == "once" else kind)
-    if change.after is None:
-        text = "draining the old instance" if kind == "service" else None
+    if kind == "service":
+        text = _step_of_unit(name, ends=change.after is None)
+    elif change.after is None:
+        text = None
     if text:
-        say(f"{text} {name}" if kind == "service" and "router" in name else text)
+        say(text)
+
+
+def _step_of_unit(unit: str, *, ends: bool) -> str:
+    """What is done to a unit, in the words of whoever named it in a site file."""
+    name = unit.rpartition(".")[0]
+    if unit == UNIT:
+        return "stopping the router" if ends else "starting the router"
+    if unit.endswith(".timer"):
+        job = name.partition(".")[2]
+        return f"ending the job {job}" if ends else f"setting the times of the job {job}"
+    if unit.startswith("hostel-worker@"):
+        worker = name.partition(".")[2].rpartition(".")[0]
+        return f"stopping the worker {worker}" if ends else f"starting the worker {worker}"
+    return "draining the old instance" if ends else "starting the instance"

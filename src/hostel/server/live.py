@@ -10,6 +10,7 @@ from hostel.environ import compose
 from hostel.errors import UsageError
 from hostel.server import deploy, generations, prepare
 from hostel.server.deploy import Deployed
+from hostel.server.generations import Generation
 from hostel.server.host import Host, locked
 from hostel.site import Site
 
@@ -17,24 +18,26 @@ Say = Callable[[str], None]
 
 
 def converge_site(name: str, host: Host, say: Say) -> Deployed:
-    """Have the site run with what is stored for it now, everything else as its project says."""
-    places = host.places.site(name)
+    """Have the site run with what is stored for it now; its code stays as it is live."""
     with locked(host.places):
         deploy.mend(host)
-        live = generations.live_of(places, host.machine)
-        if live is None:
+        current = _current(name, host)
+        if current is None:
             raise UsageError(f"changing {name}", "no such site is live here", "hostel apply")
-        project = prepare.open_project(live.root)
-        return deploy.converge(project, host, say)
+        return deploy.with_stored(current, host, say)
 
 
 def live_environment(name: str, host: Host) -> envstore.Live | None:
     """What the app of the live generation runs with; None where there is none."""
-    places = host.places.site(name)
-    live = generations.live_of(places, host.machine)
-    current = generations.all_of(places, host.machine).get(live.number) if live else None
+    current = _current(name, host)
     if current is None:
         return None
-    site = Site.model_validate(current.site)
+    places, site = host.places.site(name), Site.model_validate(current.site)
     told = prepare.given(site, places, Path(current.release.venv), host)
     return envstore.Live(Path(current.root), current.env, compose({}, {}, told, {}))
+
+
+def _current(name: str, host: Host) -> Generation | None:
+    places = host.places.site(name)
+    live = generations.live_of(places, host.machine)
+    return generations.all_of(places, host.machine).get(live.number) if live else None

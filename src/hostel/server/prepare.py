@@ -91,6 +91,20 @@ def of_project(project: Project, host: Host, httpd: Httpd) -> Prepared:
     return _numbered(_setting(site, project.root, built, env, host, httpd), host)
 
 
+def of_live(live: Generation, host: Host, httpd: Httpd) -> Prepared:
+    """The site as it is live, with the variables that are stored for it now; its code and site
+    file stay those of the live generation.
+    """
+    site, root = Site.model_validate(live.site), Path(live.root)
+    places = host.places.site(site.name)
+    store = envstore.load(places.store).values
+    dotenv = dotenv_of(root, host.machine) if root.is_dir() else {}
+    told = given(site, places, Path(live.release.venv), host)
+    env = {**compose(site.env, dotenv, told, {}), **store}
+    draft = _setting(site, root, live.release, env, host, httpd)
+    return _numbered(replace(draft, processes=live.processes, threads=live.threads), host)
+
+
 def of_generation(old: Generation, host: Host, httpd: Httpd) -> Prepared:
     """The site as it was in an old generation, as its next one."""
     site = Site.model_validate(old.site)

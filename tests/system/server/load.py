@@ -98,7 +98,7 @@ class Tally:
 
 _HEAD = re.compile(rb"HTTP/1\.1 ([0-9]{3})[^\r\n]*\r\n(.*?\r\n)?\r\n", re.DOTALL)
 _LENGTH = re.compile(rb"^content-length: *([0-9]+)\r$", re.MULTILINE | re.IGNORECASE)
-_CLOSE = re.compile(rb"^connection: *close\r$", re.MULTILINE | re.IGNORECASE)
+_CLOSE = re.compile(rb"^connection:[^\r]*\bclose\b", re.MULTILINE | re.IGNORECASE)
 _AGAIN = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 

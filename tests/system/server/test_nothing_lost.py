@@ -92,7 +92,7 @@ def test_x(server: DebianMachine) -> None:
         time.sleep(5)
         print("steady", (load.tally().requests - n) / (time.monotonic() - t))
         kinds = cycle([changes.new_code, changes.new_variable, changes.kept_variable, changes.new_certificate, changes.other_processes])
-        for number in range(10):
+        for number in range(20):
             kind = next(kinds)
             before = load.tally()
             t = time.monotonic()
