@@ -66,8 +66,42 @@ def _show_server(names: list[str], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"version": 1, "sites": sites}, indent=2))
         return
-    for site in sites:
-        _show_site(site)
+    if len(sites) == 1:
+        _show_site(sites[0])
+    else:
+        _show_table([_row(site) for site in sites])
+
+
+HEADINGS = ("site", "state", "address", "release", "age", "requests", "5xx", "memory", "tls")
+
+
+def _row(site: dict[str, Any]) -> tuple[str, ...]:
+    """One site on a line: what one looks for when something is wrong somewhere."""
+    if site["release"] is None:
+        return (site["name"], site["state"], *[""] * (len(HEADINGS) - 2))
+    traffic, days = site["traffic"], site["certificate_days_left"]
+    return (
+        site["name"] + ("*" if site["drift"] else ""),
+        site["state"],
+        site["urls"][0],
+        f"{site['release']} ({site['generation']})",
+        _duration(site["age_seconds"]),
+        f"{'≥' if traffic['at_least'] else ''}{traffic['requests']}",
+        str(traffic["errors"]),
+        f"{site['memory_bytes'] / 1e6:.0f} MB" if site["memory_bytes"] else "",
+        f"{days} days" if days is not None else "off",
+    )
+
+
+def _show_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    for number, row in enumerate([HEADINGS, *rows]):
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        if number:
+            cells[1] = click.style(cells[1], fg=COLORS[row[1]], bold=True)
+        click.echo("  ".join(cells).rstrip())
+    if any(row[0].endswith("*") for row in rows):
+        click.echo("* something of it was changed by hand: hostel status NAME, hostel plan")
 
 
 def _show_site(site: dict[str, Any]) -> None:
