@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
-from hostel.errors import HostelError, RolledBack
+from hostel.errors import HalfUndone, HostelError, RolledBack
+from hostel.interrupts import Interrupted, held_back
 from hostel.journal import Journal
-from hostel.machine import Machine
-from hostel.plan import Change, Key, Plan, State, kind_of, undo
-from hostel.resources import OneWay, Resource
+from hostel.machine import Machine, remedy_for
+from hostel.plan import Change, Key, Plan, State, kind_of, name_of, relations, undo
+from hostel.resources import Lasting, OneWay, Resource
 
 Say = Callable[[Change], None]
 
@@ -26,21 +28,32 @@ class World:
     def enact(self, change: Change) -> None:
         self.resources[kind_of(change.key)].enact(change, self.machine)
 
-    def recall(self, which: Key, former: State | None) -> bool:
-        """For what cannot be undone, such as a migration that has run: only remember what was
-        done before it. False for all else, whose reverse is enacted."""
-        resource = self.resources[kind_of(which)]
-        if not isinstance(resource, OneWay):
-            return False
-        resource.recall(which, former, self.machine)
-        return True
+    def found(self, change: Change) -> None:
+        """The change need not be made: it is so already."""
+
+    def put_back(self, change: Change) -> None:
+        """Make a change that leads back, also from half of what was begun."""
+        resource = self.resources[kind_of(change.key)]
+        if isinstance(resource, OneWay):
+            # What ran has run; no longer remembered, it runs again when it is wanted again.
+            resource.recall(change.key, change.after, self.machine)
+            return
+        if change.after is None:
+            # Also where nothing is seen: it may still be half of something, such as a killed start.
+            self.enact(change)
+            if isinstance(resource, Lasting):
+                resource.await_end(change.key, self.machine)
+            return
+        now = self.observe(change.key)
+        if now != change.after:
+            self.enact(Change(change.key, now, change.after))
 
 
 def apply(plan: Plan, world: World, journal: Journal, verify: Callable[[], None], say: Say) -> None:
     """Make every change of the plan, verify the whole, then remove what is no longer wanted.
 
-    Raises RolledBack with the cause once everything is as it was, and lets Ctrl-C through after
-    the same undo.
+    Raises RolledBack with the cause once everything is as it was, and Interrupted for Ctrl-C after
+    the same undo; HalfUndone where that did not work out.
     """
     begun: list[Change] = []
     try:
@@ -48,29 +61,42 @@ def apply(plan: Plan, world: World, journal: Journal, verify: Callable[[], None]
             say(change)
             _step(change, world, journal, begun)
         verify()
+        with held_back():  # Either it is verified, or it is undone.
+            journal.verified()
     except BaseException as error:
-        _put_back(begun, world, journal)
-        if isinstance(error, HostelError):
-            raise _rolled_back(error) from error
-        raise
-    journal.verified()
-    for change in plan.removals:
-        say(change)
-        _step(change, world, journal, begun)
+        _give_up(error, begun, world, journal)
+    try:
+        for change in plan.removals:
+            say(change)
+            _step(change, world, journal, begun)
+    except KeyboardInterrupt as error:
+        rest = "what is left to clear away is cleared away by the next run of the same command"
+        raise Interrupted(rest) from error
     journal.end()
 
 
 def recover(world: World, journal: Journal) -> Sequence[Change]:
-    """Undo what a killed run had begun; returns those changes, none if there was no such run."""
-    begun = journal.pending()
-    _put_back(begun, world, journal)
+    """Undo what a killed run had begun; returns those changes, none if there was no such run.
+
+    Of one that was killed while it cleared away, what it was at is cleared away.
+    """
+    with held_back() as held:
+        for change in journal.clearing():
+            if world.observe(change.key) is None:
+                world.enact(change)
+        begun = journal.pending()
+        _put_back(begun, world, journal)
+    if held.came:
+        raise Interrupted("what an earlier run had begun was undone, and nothing else was done")
     return begun
 
 
 def _step(change: Change, world: World, journal: Journal, begun: list[Change]) -> None:
     now = world.observe(change.key)
     if now == change.after:
-        return  # Somebody was here first, or it was seen wrongly while a server was down.
+        # Somebody was here first, or it was seen wrongly while a server was down.
+        world.found(change)
+        return
     if now != change.before:
         raise HostelError(
             f"changing {change.key}",
@@ -88,19 +114,62 @@ def _step(change: Change, world: World, journal: Journal, begun: list[Change]) -
         )
 
 
+def _give_up(
+    error: BaseException, begun: Sequence[Change], world: World, journal: Journal
+) -> NoReturn:
+    """Undo what was begun and raise what that leaves of the error."""
+    cause = _told(error, begun) if isinstance(error, OSError) else error
+    try:
+        with held_back():
+            _put_back(begun, world, journal)
+    except Exception as trouble:
+        raise _half_undone(cause, trouble) from error
+    if isinstance(cause, KeyboardInterrupt):
+        raise Interrupted("what it had begun was undone") from error
+    if isinstance(cause, HostelError):
+        raise RolledBack(cause.doing, cause.happened, cause.remedy, cause.detail) from error
+    raise cause
+
+
 def _put_back(begun: Sequence[Change], world: World, journal: Journal) -> None:
+    """Undo them as far as it goes. What cannot be undone keeps what it stands on, the rest goes.
+
+    Then the first trouble is raised, and the journal stays for the next run.
+    """
+    journal.make_room()
+    first: Exception | None = None
+    stuck: set[Key] = set()
     for change in undo(begun):
-        # What ran has run; no longer remembered, it runs again when it is wanted again.
-        if world.recall(change.key, change.after):
-            continue
-        now = world.observe(change.key)
-        if now != change.after:
-            world.enact(Change(change.key, now, change.after))
-        elif now is None:
-            # Nothing to see may still be half of something: a killed start, a half-made folder.
-            world.enact(change)
+        if change.key not in stuck:
+            try:
+                world.put_back(change)
+                continue
+            except OSError as error:
+                first = first or _told(error, [change])
+            except Exception as error:
+                first = first or error
+        stuck |= relations(change)
+    if first is not None:
+        raise first
     journal.end()
 
 
-def _rolled_back(error: HostelError) -> RolledBack:
-    return RolledBack(error.doing, error.happened, error.remedy, error.detail)
+def _told(error: OSError, at: Sequence[Change]) -> HostelError:
+    """An error of the operating system, as a person should read it."""
+    doing = f"changing the {kind_of(at[-1].key)} {name_of(at[-1].key)}" if at else "beginning"
+    where = f"{error.filename}: " if error.filename else ""
+    return HostelError(doing, f"{where}{error.strerror or error}", remedy_for(error))
+
+
+def _half_undone(error: BaseException, trouble: Exception) -> HalfUndone:
+    """Both what went wrong first and what kept it from being undone."""
+    undoing = trouble if isinstance(trouble, HostelError) else HostelError("undoing", str(trouble))
+    if not isinstance(error, HostelError):
+        error = HostelError("running", "it was interrupted" if not str(error) else str(error))
+    remedy = undoing.remedy or error.remedy
+    return HalfUndone(
+        error.doing,
+        error.happened,
+        f"{remedy} Then run the same command again: it first undoes the rest.".strip(),
+        "\n".join(filter(None, [error.detail, f"and undoing it failed: {undoing}"])),
+    )

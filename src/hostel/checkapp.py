@@ -81,8 +81,7 @@ def _wait(child: subprocess.Popen[bytes], log: Path, machine: Machine, timeout: 
             why = "timeout"
         elif log.stat().st_size > MOST_OUTPUT:
             why = "output"
-    with contextlib.suppress(PermissionError):
-        machine.signal(-child.pid, signal.SIGKILL)  # Its whole session, children included.
+    machine.end_session(child)
     code = child.wait()
     return why or (f"signal {-code}" if code < 0 else f"exit {code}")
 
@@ -128,7 +127,7 @@ def _died(app: str, end: str, said: str, timeout: float) -> HostelError:
             name = signal.Signals(int(number)).name
             remedy = {
                 "SIGSEGV": "An extension module crashes: look which one was imported last.",
-                "SIGKILL": "Something killed it; the system's memory may have run out.",
+                "SIGKILL": "Something killed it: it may need more memory than it is allowed.",
             }.get(name, "")
             return HostelError(doing, f"the process was ended by {name}", remedy, tail)
     return HostelError(

@@ -23,16 +23,20 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs of the system are, whatever the caller's own PATH says."""
 
 PORT = 5432
-"""Names PostgreSQL's socket; nothing listens on TCP."""
+"""The usual end of the name of PostgreSQL's socket."""
 
 
 @dataclass(frozen=True)
 class DatabaseAddress:
-    """Where the site's database is: its role, its name, and the folder of the server's socket."""
+    """Where the site's database is: its role, its name, and the folder of the server's socket.
+
+    `port` is part of the socket's name; nothing listens on TCP for it.
+    """
 
     role: str
     name: str
     socket_dir: Path
+    port: int = PORT
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def _exports(given: Given) -> dict[str, str]:
     return exports | {
         "DATABASE_URL": database_url(database),
         "PGHOST": str(database.socket_dir),
-        "PGPORT": str(PORT),
+        "PGPORT": str(database.port),
         "PGUSER": database.role,
         "PGDATABASE": database.name,
     }
@@ -100,7 +104,8 @@ def _exports(given: Given) -> dict[str, str]:
 def database_url(database: DatabaseAddress) -> str:
     """The URL of a database behind a socket; it holds no password, since none is needed."""
     role, name = quote(database.role, safe=""), quote(database.name, safe="")
-    return f"postgresql://{role}@/{name}?host={quote(str(database.socket_dir), safe='')}"
+    other = "" if database.port == PORT else f"&port={database.port}"
+    return f"postgresql://{role}@/{name}?host={quote(str(database.socket_dir), safe='')}{other}"
 
 
 def read_dotenv(text: str, origin: str) -> dict[str, str]:

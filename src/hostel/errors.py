@@ -36,6 +36,10 @@ class RolledBack(HostelError):
     exit_code = 4
 
 
+class HalfUndone(HostelError):
+    """The change failed, and so did undoing it: the next run goes on with that. Exit code 1."""
+
+
 class Busy(HostelError):
     """Another run holds the lock, or the site is up already. Exit code 5."""
 

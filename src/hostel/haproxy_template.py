@@ -28,6 +28,11 @@ defaults
     timeout connect 5s
     retries 15
     option redispatch 1
+    # For the one answer of the router's own: it must not keep a connection, which no timeout
+    # above would end for hours.
+    option httpclose
+    timeout http-request 5s
+    timeout http-keep-alive 1s
 
 frontend https
 @BIND_HTTPS@
@@ -59,6 +64,5 @@ frontend http
 
 backend unknown
     mode http
-    option httpclose
     http-request return status 421 content-type text/plain string "No site here has this name.\\n"
 """

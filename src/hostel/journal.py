@@ -16,15 +16,23 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hostel.machine import explained, sync_folder
 from hostel.plan import Change, Key, State, kind_of
+from hostel.reserve import Reserve
 
 
 class Journal:
-    """The journal of one state folder; there is one only while a run is under way."""
+    """The journal of one state folder; there is one only while a run is under way.
 
-    def __init__(self, path: Path, kinds: Mapping[str, type[State]]) -> None:
+    `reserve` is kept as long as all may have to be undone.
+    """
+
+    def __init__(
+        self, path: Path, kinds: Mapping[str, type[State]], reserve: Reserve | None = None
+    ) -> None:
         self.path = path
         self.kinds = kinds
+        self.reserve = reserve or Reserve(())
 
     def begun(self, change: Change) -> None:
         """Record a change before it is made.
@@ -39,18 +47,43 @@ class Journal:
             "before": encode(change.before, content=known),
             "after": encode(after, content=False),
         }
+        is_first = not self.path.exists()
         self._append({"begun": entry})
+        if is_first and after is not None:
+            self.reserve.take()
 
     def verified(self) -> None:
         """All changes hold and were verified: what is left is clean-up, never undo."""
         self._append({"verified": True})
+        self.make_room()
+
+    def make_room(self) -> None:
+        """What comes now must be written even though the disk may be full."""
+        self.reserve.free()
 
     def end(self) -> None:
         """The run is over, done or undone."""
-        self.path.unlink(missing_ok=True)
+        self.make_room()
+        with explained(f"removing {self.path}"), contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+            sync_folder(self.path.parent)
 
     def pending(self) -> list[Change]:
         """The changes that a killed run had begun, in their order; empty if none was killed."""
+        entries = self._entries()
+        if any("verified" in entry for entry in entries):
+            return []
+        return [self._decoded(entry["begun"]) for entry in entries if "begun" in entry]
+
+    def clearing(self) -> list[Change]:
+        """The removals that a killed run had begun after all was verified."""
+        entries = self._entries()
+        verified = next((at for at, entry in enumerate(entries) if "verified" in entry), None)
+        if verified is None:
+            return []
+        return [self._decoded(entry["begun"]) for entry in entries[verified + 1 :]]
+
+    def _entries(self) -> list[dict[str, Any]]:
         try:
             lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:
@@ -59,9 +92,7 @@ class Journal:
         for line in lines:
             with contextlib.suppress(ValueError):  # the last line may be half-written
                 entries.append(json.loads(line))
-        if any("verified" in entry for entry in entries):
-            return []
-        return [self._decoded(entry["begun"]) for entry in entries if "begun" in entry]
+        return entries
 
     def _decoded(self, entry: dict[str, Any]) -> Change:
         which = Key(entry["key"])
@@ -69,11 +100,28 @@ class Journal:
         return Change(which, decode(kind, entry["before"]), decode(kind, entry["after"]))
 
     def _append(self, entry: dict[str, object]) -> None:
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(handle, "ab") as file:
-            file.write(json.dumps(entry).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with explained(f"writing {self.path}"):
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                before = os.fstat(handle).st_size
+                try:
+                    _write_all(handle, json.dumps(entry).encode() + b"\n")
+                    os.fsync(handle)
+                except OSError:
+                    # What could not be said whole was not said.
+                    with contextlib.suppress(OSError):
+                        os.ftruncate(handle, before)
+                        os.fsync(handle)
+                    raise
+            finally:
+                os.close(handle)
+            if not before:
+                sync_folder(self.path.parent)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
 
 
 def encode(state: State | None, *, content: bool = True) -> dict[str, object] | None:

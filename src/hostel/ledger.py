@@ -67,10 +67,15 @@ class Ledger:
         if made == self._made:
             return
         data = json.dumps({"version": 1, "made": made}, indent=0, sort_keys=True)
-        if not self.path.parent.is_dir():
-            self.machine.make_folder(self.path.parent, 0o755)
-        self.machine.write(self.path, data.encode() + b"\n", 0o600, self.machine.me)
-        self._made = made
+        # Known first: a signal in between must not leave us knowing less than the file says.
+        former, self._made = self._made, made
+        try:
+            if not self.path.parent.is_dir():
+                self.machine.make_folder(self.path.parent, 0o755)
+            self.machine.write(self.path, data.encode() + b"\n", 0o600, self.machine.me)
+        except HostelError:
+            self._made = former
+            raise
 
     def _read(self) -> dict[Key, str]:
         data = self.machine.read(self.path)

@@ -6,9 +6,9 @@ Knows records and numbers for time, no files and no clock: whoever feeds it says
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from hostel.logs import Access, Message, Record, formatted, parse
 
@@ -105,15 +105,19 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return [record for _, record in sorted(timed, key=lambda one: one[0])]
 
 
-def readable(text: str) -> list[str]:
+def readable(text: str, others: Callable[[str], bool] = lambda _: False) -> list[str]:
     """An error log as lines for people, without noise; what each process says, once.
 
-    Each of them imports the app for itself, so all log the same failure.
+    Each of them imports the app for itself, so all log the same failure. Left out is what was
+    written by processes that are `others`, by their numbers.
     """
     lines = text.encode("utf-8", "surrogatepass").split(b"\n")
+    other = cache(others)
     seen: set[tuple[str, ...]] = set()
     out: list[str] = []
     for record in joined(parse(line) for line in lines if line):
+        if isinstance(record, Message) and record.pid and other(record.pid):
+            continue
         if isinstance(record, Message) and (len(record.lines) > 1 or not record.app):
             if record.lines in seen:
                 continue

@@ -104,6 +104,8 @@ _DAILY = re.compile(
     r"AH(00489|00094|00491|00492|00493|00494|00558):"
     # Hostel gives httpd few processes and threads, and lets all of them serve.
     r"|AH10159:"
+    # The PROXY protocol, which a router speaks to each instance.
+    r"|AH03492:"
     # The certificate of the local CA, and a session cache that is off by decision.
     r"|AH(01873|01906|01909|02292):"
 )

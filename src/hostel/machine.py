@@ -21,6 +21,7 @@ from typing import Any
 
 from hostel.account import Account, numbers_of
 from hostel.errors import HostelError
+from hostel.interrupts import are_held
 
 HALF_WRITTEN = ".hostel-"
 """How the name of a file begins until it is whole; what has it after a run was left by a kill."""
@@ -81,7 +82,7 @@ class Machine:
 
     def write(self, path: Path, data: bytes, mode: int, owner: Account | None = None) -> None:
         """Put `data` at `path`, whole or not at all, never readable beyond `mode`."""
-        with self._explained(f"writing {path}"):
+        with explained(f"writing {path}"):
             handle, name = tempfile.mkstemp(prefix=HALF_WRITTEN, dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
@@ -95,11 +96,11 @@ class Machine:
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
-            self._sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def make_folder(self, path: Path, mode: int, owner: Account | None = None) -> None:
         """Make one folder (and plain parents) with this mode and owner; settle an existing one."""
-        with self._explained(f"making the folder {path}"):
+        with explained(f"making the folder {path}"):
             path.mkdir(parents=True, exist_ok=True)
             # Root follows no link that others may have put there.
             flags = os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if self.is_root else 0)
@@ -114,7 +115,7 @@ class Machine:
 
     def remove(self, path: Path) -> None:
         """Remove a file or a whole folder; nothing there is fine."""
-        with self._explained(f"removing {path}"):
+        with explained(f"removing {path}"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -144,16 +145,17 @@ class Machine:
         if not self.is_root or owner.st_uid == 0:
             yield
             return
-        groups = os.getgroups()
-        os.setgroups([])
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
-        try:
+        with _effectively(owner.st_uid, owner.st_gid):
             yield
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
-            os.setgroups(groups)
+
+    @contextlib.contextmanager
+    def acting_as(self, account: Account) -> Iterator[None]:
+        """As root, be another user to the kernel until the block ends: to open a socket, say."""
+        if not self.is_root:
+            yield
+            return
+        with _effectively(account.uid, account.gid):
+            yield
 
     def may_write(self, path: Path, account: Account) -> bool:
         """Whether the mode bits let `account` write the file and make others beside it."""
@@ -173,11 +175,13 @@ class Machine:
         as_runner: bool = False,
         stdin: str | bytes = "",
         timeout: float = 600,
+        pass_fds: Sequence[int] = (),
     ) -> Ran:
         """Run a command to its end and return what it said. A missing program is exit code 127.
 
         On Linux it ends with us, even when we are killed: what it left half-done is done again by
-        the next run, which it must not disturb.
+        the next run, which it must not disturb. While signals are held back, those of the terminal
+        do not reach it either.
         """
         command = [str(part) for part in argv]
         try:
@@ -189,6 +193,8 @@ class Machine:
                 capture_output=True,
                 timeout=timeout,
                 check=False,
+                pass_fds=pass_fds,
+                process_group=0 if are_held() else None,
                 **self._identity(as_runner),
             )
         except FileNotFoundError as error:
@@ -213,9 +219,10 @@ class Machine:
         cwd: Path,
         log: Path,
         as_runner: bool = False,
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         """Start a server in a session of its own, so that a terminal's Ctrl-C is not its own."""
-        with self._explained(f"starting {argv[0]}"), log.open("ab") as out:
+        with explained(f"starting {argv[0]}"), log.open("ab") as out:
             return subprocess.Popen(
                 [str(part) for part in argv],
                 env=dict(env),
@@ -224,8 +231,15 @@ class Machine:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
+                pass_fds=pass_fds,
                 **self._identity(as_runner),
             )
+
+    def end_session(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill all that is left of the session of what `spawn` started."""
+        # On macOS a session of nothing but the dead may not be signalled.
+        with contextlib.suppress(PermissionError):
+            self.signal(-child.pid, signal.SIGKILL)
 
     def signal(self, pid: int, number: signal.Signals) -> None:
         """Send a signal; a process that is gone already is fine."""
@@ -239,27 +253,43 @@ class Machine:
             return {}
         return {"user": self.runner.uid, "group": self.runner.gid, "extra_groups": []}
 
-    @staticmethod
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
-    @staticmethod
-    @contextlib.contextmanager
-    def _explained(doing: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise HostelError(doing, error.strerror or str(error), remedy_for(error)) from error
+@contextlib.contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Raise an error of the operating system as a person should read it."""
+    try:
+        yield
+    except OSError as error:
+        raise HostelError(doing, error.strerror or str(error), remedy_for(error)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in it outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @functools.cache
 def _dies_with_us() -> tuple[str, ...]:
     setpriv = shutil.which("setpriv", path="/usr/bin:/bin")
     return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+@contextlib.contextmanager
+def _effectively(uid: int, gid: int) -> Iterator[None]:
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 def remedy_for(error: OSError) -> str:
@@ -270,7 +300,8 @@ def remedy_for(error: OSError) -> str:
     remedies = {
         errno.ENOSPC: "Free some space on that disk, then run the same command again.",
         errno.EDQUOT: "Your disk quota is used up: free some space, then run it again.",
-        errno.EROFS: "That file system is read-only: give a writable folder with --dir.",
+        errno.EROFS: "That file system is read-only: mount it writable, or give `hostel up` a "
+        "writable folder with --dir.",
         errno.EACCES: f"Make {where} writable for you, or give another folder with --dir.",
         errno.EPERM: f"Make {where} writable for you, or give another folder with --dir.",
         errno.ENAMETOOLONG: "Use a shorter path.",

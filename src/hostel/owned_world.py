@@ -76,20 +76,35 @@ class OwnedWorld(World):
         if gone:
             self.ledger.forget(*gone)
 
+    def found(self, change: Change) -> None:
+        """What went with something else is remembered no longer."""
+        if change.after is None and not self._is_shared(change.key):
+            self.ledger.forget(change.key)
+
+    def put_back(self, change: Change) -> None:
+        """A kill may have come before anything was made; what is there then is somebody else's."""
+        never_made = change.after is None and not self.ledger.owns(change.key)
+        if not (never_made and not self._is_shared(change.key)):
+            super().put_back(change)
+
+    def _is_shared(self, which: Key) -> bool:
+        """Whether it is no one thing that only Hostel could have made."""
+        kind = kind_of(which)
+        return kind in self.free or isinstance(self.resources[kind], Composed)
+
     def _parts(self, change: Change, state: State | None) -> dict[Key, State]:
         resource = self.resources[kind_of(change.key)]
         parts = dict(resource.parts(state)) if isinstance(resource, Composed) else {}
         return parts if state is None else {change.key: state, **parts}
 
     def _refuse_foreign(self, change: Change) -> None:
-        kind = kind_of(change.key)
-        if kind in self.free or isinstance(self.resources[kind], Composed):
+        if self._is_shared(change.key):
             return
         if change.before is None or self.ledger.owns(change.key):
             return
         if self.observe(change.key) is None:
             return  # A kill came before anything was made.
-        name = name_of(change.key)
+        kind, name = kind_of(change.key), name_of(change.key)
         raise HostelError(
             f"{'removing' if change.after is None else 'changing'} the {kind} {name}",
             "it was here already, and Hostel did not make it",

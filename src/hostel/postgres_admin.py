@@ -9,15 +9,15 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hostel.errors import HostelError
 from hostel.machine import Machine
 from hostel.postgres import cluster_major, read_private
-from hostel.postgres_conf import PORT, SOCKET, SUPERUSER
+from hostel.postgres_conf import PORT, SUPERUSER
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,10 +50,16 @@ class Admin:
         with contextlib.ExitStack() as stack:
             if not self.up():
                 stack.enter_context(self.servers.awake(self.data, machine))
-            yield stack.enter_context(connect(self.socket_dir, doing, database))
+            yield stack.enter_context(self.connect(doing, database))
 
     def there(self, machine: Machine) -> bool:
         return cluster_major(self.data, machine) is not None
+
+    def connect(
+        self, doing: str, database: str = SUPERUSER
+    ) -> contextlib.AbstractContextManager[psycopg.Connection[Any]]:
+        """A connection to the server, which is up."""
+        return connect(self.socket_dir, doing, database)
 
     # -- memory: a server that is down cannot be asked, and observing must not start one ---------
 
@@ -78,27 +84,54 @@ class Admin:
         return {}
 
 
-def listening(socket_dir: Path) -> bool:
+class Administrator(Protocol):
+    """Who may do everything in a PostgreSQL; see `Admin` for what each of these is."""
+
+    def there(self, machine: Machine) -> bool: ...
+
+    def up(self) -> bool: ...
+
+    def connect(
+        self, doing: str, database: str = ...
+    ) -> contextlib.AbstractContextManager[psycopg.Connection[Any]]: ...
+
+    def session(
+        self, machine: Machine, doing: str, database: str = ...
+    ) -> contextlib.AbstractContextManager[psycopg.Connection[Any]]: ...
+
+    def recall(self, which: str, machine: Machine) -> dict[str, Any] | None: ...
+
+    def remember(self, which: str, seen: dict[str, Any] | None, machine: Machine) -> None: ...
+
+
+def listening(socket_dir: Path, port: int = PORT) -> bool:
     """Whether a server accepts connections there, be it to say that it is not ready."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as door:
         door.settimeout(5)
-        door.connect(str(socket_dir / SOCKET))
+        door.connect(str(socket_dir / f".s.PGSQL.{port}"))
         return True
     return False
 
 
 @contextlib.contextmanager
 def connect(
-    socket_dir: Path, doing: str, database: str = SUPERUSER
+    socket_dir: Path,
+    doing: str,
+    database: str = SUPERUSER,
+    port: int = PORT,
+    around: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> Iterator[psycopg.Connection[Any]]:
-    """A superuser's connection; what the server refuses becomes a HostelError in its words."""
+    """A superuser's connection; what the server refuses becomes a HostelError in its words.
+
+    It is opened within `around`, which may make us another user for that moment.
+    """
     import psycopg
 
     try:
-        with _without_libpq_variables():
+        with _without_libpq_variables(), around():
             connection = psycopg.connect(
                 host=str(socket_dir),
-                port=PORT,
+                port=port,
                 user=SUPERUSER,
                 dbname=database,
                 autocommit=True,

@@ -81,7 +81,7 @@ def build(
         modwsgi.module_for(interpreter, httpd, recipe.cache, machine, say)
         release = _named(recipe, tree, interpreter, httpd)
         if is_whole(release.code.parent):
-            _note_module(release, machine)
+            note_module(release.code.parent, str(release.module), machine)
             return release
         try:
             _make(release, tree, recipe, env, machine, say)
@@ -181,12 +181,12 @@ def _make(
         raise
 
 
-def _note_module(release: Release, machine: Machine) -> None:
+def note_module(folder: Path, module: str, machine: Machine) -> None:
     """Note with which mod_wsgi it is run now, after httpd was upgraded; when it was made stays."""
-    path = release.code.parent / FACTS
-    said, made = facts(path.parent, machine), path.stat()
-    if said.get("module") != str(release.module):
-        machine.write(path, _json({**said, "module": str(release.module)}), 0o644)
+    path = folder / FACTS
+    said, made = facts(folder, machine), path.stat()
+    if said.get("module") != module:
+        machine.write(path, _json({**said, "module": module}), 0o644)
         os.utime(path, ns=(made.st_atime_ns, made.st_mtime_ns))
 
 

@@ -57,6 +57,11 @@ class UnitStatus:
         return self.active in ("active", "activating", "reloading")
 
     @property
+    def is_over(self) -> bool:
+        """Whether no process of it is left that systemd still looks after."""
+        return self.active in ("inactive", "failed")
+
+    @property
     def is_enabled(self) -> bool:
         """Whether it is started with the machine."""
         return self.file == "enabled"
@@ -70,7 +75,8 @@ class Systemctl:
 
     def show(self, *patterns: str) -> dict[str, UnitStatus]:
         """The units that systemd has in memory, by name; one named in full is there in any case."""
-        argv = ["show", f"--property={','.join(PROPERTIES)}", "--", *patterns]
+        # With --all also those that do not run: they may be enabled.
+        argv = ["show", "--all", f"--property={','.join(PROPERTIES)}", "--", *patterns]
         ran = self._told("asking systemd about its units", argv)
         return {unit.name: unit for unit in parse(ran.out)}
 

@@ -6,11 +6,16 @@ Works from systemd 247 on; what an older one does not know it leaves out with a 
 
 from __future__ import annotations
 
-HARDENING = """
+from hostel.platforms.debian import INSTANCES
+
+HARDENING = f"""
 UMask=0027
 LimitNOFILE=65536
-# A core dump would hold the environment.
-LimitCORE=0
+# A core dump would hold the environment. One byte is what the kernel takes for "neither to a file
+# nor to a program", of which one writes the environment into the journal.
+LimitCORE=1
+# No more of the processors than any other where all want them, however many processes it has.
+CPUWeight=100
 LogRateLimitIntervalSec=30s
 LogRateLimitBurst=2000
 SyslogIdentifier=%N
@@ -19,6 +24,7 @@ SyslogIdentifier=%N
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
+TemporaryFileSystem=/dev/shm:mode=1777,size=50%%,nosuid,nodev
 PrivateMounts=yes
 PrivateDevices=yes
 ProtectProc=invisible
@@ -60,6 +66,8 @@ SystemCallErrorNumber=EPERM
 
 # Networks: any address, since databases and APIs are anywhere. AF_NETLINK is how the C library
 # lists interfaces. SocketBindDeny= is not set: Debian's systemd is built without it, and apps
-# listen on loopback for their own subprocesses.
+# listen on loopback for their own subprocesses. Where instances listen only the router connects:
+# they believe whoever does, by the PROXY protocol, from where a request comes.
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+IPAddressDeny={INSTANCES}
 """

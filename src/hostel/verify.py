@@ -5,6 +5,7 @@ httpd's own config test is no safety net, so nothing is called up before it has 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from hostel.errors import HostelError
 from hostel.instance_conf import MARKER, PROBE_AGENT
+
+MOST_CUT = 3
+"""Requests that may end without an answer: a process that crashes with each is not waited for."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,22 @@ def is_live(front: Front, generation: str) -> bool:
 
 
 def verify(
-    name: str, health: Patience, front: Front, alive: Callable[[], bool], log: Path, offset: int
+    name: str,
+    health: Patience,
+    front: Front,
+    alive: Callable[[], bool],
+    log: Path,
+    offset: int,
+    others: Callable[[str], bool] = lambda _: False,
 ) -> str:
     """Ask for the health path until it answers; returns a note for people, or "".
 
-    Raises HostelError with the app's own log lines (those after `offset` bytes of `log`) when
-    it answers with an error of the server, not at all, or not as a declared health path must.
+    Raises HostelError with the app's own log lines when it answers with an error of the server,
+    not at all, or not as a declared health path must. See `unwell` for where they are.
     """
-    from hostel.probe import ask
+    from hostel.probe import NotListening, ask
 
-    deadline = time.monotonic() + health.timeout
+    deadline, cut = time.monotonic() + health.timeout, 0
     while True:
         try:
             answer = ask(
@@ -82,11 +92,14 @@ def verify(
             )
             break
         except HostelError as error:
-            if not alive() or time.monotonic() > deadline:
-                raise _unwell(name, health, error.happened, log, offset) from error
-            time.sleep(0.02)
+            cut += not isinstance(error, NotListening)
+            if not alive() or time.monotonic() > deadline or cut > MOST_CUT:
+                doing = f"asking {name} for {health.path}"
+                raise unwell(doing, error.happened, log, offset, others) from error
+            time.sleep(0.2 if cut else 0.02)
     if answer.status >= 500 or (health.declared and answer.status >= 400):
-        raise _unwell(name, health, f"it answered {answer.status} {answer.reason}", log, offset)
+        said = f"it answered {answer.status} {answer.reason}".rstrip()
+        raise unwell(f"asking {name} for {health.path}", said, log, offset, others)
     if answer.status == 400:
         return (
             f"the app answers 400 to the name {front.host}: if it is Django, put it into "
@@ -95,18 +108,27 @@ def verify(
     return ""
 
 
-def _unwell(name: str, health: Patience, happened: str, log: Path, offset: int) -> HostelError:
+def unwell(
+    doing: str, happened: str, log: Path, offset: int, others: Callable[[str], bool]
+) -> HostelError:
+    """What went wrong with an app, with the lines that it wrote into `log` after `offset` bytes.
+
+    Lines of processes that are `others`, by their numbers, are left out.
+    """
+    from hostel.log_files import open_log
     from hostel.log_join import readable
 
-    try:
-        with log.open("rb") as file:
-            file.seek(offset)
-            said = file.read(200_000).decode(errors="replace")
-    except OSError:
-        said = ""
-    lines = readable(said)
+    said = ""
+    with contextlib.suppress(OSError):
+        # The folder is the app's: what it put there instead of a log is not read.
+        file = open_log(log)
+        if file is not None:
+            with file:
+                file.seek(offset)
+                said = file.read(200_000).decode(errors="replace")
+    lines = readable(said, others)
     return HostelError(
-        f"asking {name} for {health.path}",
+        doing,
         happened,
         "The app's own lines are above; mend it and run the same command again."
         if lines

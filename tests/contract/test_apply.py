@@ -6,6 +6,7 @@ import base64
 import contextlib
 import itertools
 import os
+import signal
 import stat
 import sys
 import tempfile
@@ -19,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostel.apply import World, apply, recover
-from hostel.errors import HostelError, RolledBack
+from hostel.errors import HalfUndone, HostelError, RolledBack
 from hostel.journal import Journal
 from hostel.machine import Machine
-from hostel.plan import Change, Key, Plan, State, key, plan
+from hostel.plan import Change, Key, Plan, State, key, name_of, plan
 from hostel.platforms.layout import Layout
 from hostel.platforms.private import machine_here, tidy
 from hostel.resources import Resource
@@ -300,12 +301,78 @@ def test_an_undo_that_fails_is_ended_by_the_next_run() -> None:
         former = it.seen()
         total = len(it.planned(after).changes)
         for at in range(2 * total):
-            with pytest.raises(Boom):
+            with pytest.raises(HalfUndone):
                 it.go(after, failing(total + at / 2, Boom("undoing", "no luck")), refuse)
             if at == 2 * total - 1:
                 break
             assert it.mend()
             assert it.seen() == former
+
+
+def test_an_undo_that_fails_somewhere_goes_as_far_as_it_can_and_says_both() -> None:
+    """What cannot be put back keeps what it stands on; all else is as it was."""
+    before, after = UPDATE
+    with scene(before) as it:
+        former = it.seen()
+        fine = it.planned(after)
+        assert fine.changes[-1].key == SERVER
+        kept = {name for name in it.seen() if name.endswith(("a", "httpd.conf"))}
+
+        class Stubborn(Files):
+            def enact(self, change: Change, machine: Machine) -> None:
+                if change.after is not None and undoing:
+                    raise OSError(28, "No space left on device", name_of(change.key))
+                super().enact(change, machine)
+
+        undoing = False
+
+        def fail() -> None:
+            nonlocal undoing
+            undoing = True
+            refuse()
+
+        world = it.world()
+        world.resources = {**world.resources, "file": Stubborn(Path("/"))}
+        with pytest.raises(HalfUndone, match="does not answer") as caught:
+            apply(fine, world, it.journal, fail, lambda change: None)
+        assert "No space left on device" in caught.value.detail
+        assert "Free some space" in caught.value.remedy
+        assert "run the same command again" in caught.value.remedy
+        left = {name for name in {*former, *it.seen()} if former.get(name) != it.seen().get(name)}
+        assert kept & left
+        assert "instance/secret-2" not in it.seen()
+        assert it.mend()
+        assert it.seen() == former
+
+
+def test_an_error_of_the_operating_system_is_told_with_its_path_and_undone() -> None:
+    before, after = UPDATE
+    with scene(before) as it:
+        former = it.seen()
+        problem = OSError(28, "No space left on device", "/srv/full")
+        with pytest.raises(RolledBack, match="/srv/full: No space left on device") as caught:
+            it.go(after, failing(2, problem))
+        assert "Free some space" in caught.value.remedy
+        assert it.seen() == former
+
+
+def test_a_second_signal_does_not_break_the_undo_off() -> None:
+    before, after = UPDATE
+    with scene(before) as it:
+        former = it.seen()
+
+        class Hasty(Readers):
+            def enact(self, change: Change, machine: Machine) -> None:
+                os.kill(os.getpid(), signal.SIGINT)
+                super().enact(change, machine)
+
+        world = it.world()
+        world.resources = {**world.resources, "server": Hasty(it.conf, it.layout.record)}
+        with pytest.raises(KeyboardInterrupt) as caught:
+            apply(it.planned(after), world, it.journal, lambda: None, lambda change: None)
+        assert "undone" in str(caught.value)
+        assert it.seen() == former
+        assert not it.journal.path.exists()
 
 
 def test_something_that_changed_meanwhile_is_not_overwritten() -> None:
@@ -439,8 +506,8 @@ def test_undoing_may_be_killed_too_at_any_point_and_is_ended_by_the_next(
 
     def half_done(it: Scene) -> None:
         """Leave what a run leaves that is killed when all changes are made."""
-        with contextlib.suppress(Boom):
-            it.go(after, failing(total, Boom("undoing", "killed")), refuse)
+        with contextlib.suppress(SystemExit):
+            it.go(after, failing(total, SystemExit()), refuse)
 
     with scene(before) as it:
         total = len(it.planned(after).changes)
@@ -515,7 +582,7 @@ def test_a_killed_run_does_not_spoil_a_secret_whose_mode_was_wrong() -> None:
     with scene({"a": "1", "secret-1": "s"}) as it:
         (it.files / "secret-1").chmod(0o644)
         steps = len(it.planned({"a": "2", "secret-1": "s"}).changes)
-        with pytest.raises(Boom):
+        with pytest.raises(HalfUndone):
             it.go({"a": "2", "secret-1": "s"}, failing(steps, Boom("x", "y")), refuse)
         assert it.mend()
         assert (it.files / "secret-1").read_text() == "s"
@@ -526,7 +593,7 @@ def test_a_killed_run_does_not_spoil_a_secret_whose_mode_was_wrong() -> None:
 def test_a_journal_that_was_cut_anywhere_in_its_last_line_is_read() -> None:
     before, after = UPDATE
     with scene(before) as it:
-        with pytest.raises(Boom):
+        with pytest.raises(HalfUndone):
             it.go(after, failing(len(it.planned(after).changes), Boom("x", "y")), refuse)
         whole = it.journal.path.read_bytes()
         lines = whole.splitlines(keepends=True)

@@ -8,6 +8,7 @@ apps need is imported where they need it.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import importlib.machinery
 import json
@@ -54,6 +55,8 @@ class FreshLoader(importlib.machinery.SourceFileLoader):
 
 def start(boot_json: str | Path) -> Any:
     """Settle this process and return the app that `boot_json` names."""
+    # What crashes says where, in Python's own lines. sys.stderr may be an object of mod_wsgi's.
+    faulthandler.enable(2, all_threads=False)
     with open(boot_json, "rb") as file:  # noqa: PTH123 - pathlib is not worth its memory here
         boot = json.loads(file.read())
     settle(boot)

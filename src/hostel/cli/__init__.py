@@ -126,8 +126,10 @@ def main() -> None:
 
         screen.error(error)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted; nothing is left half-done.", err=True)
+    except (KeyboardInterrupt, click.Abort) as end:
+        # click makes an Abort of every KeyboardInterrupt.
+        said = str(end.__cause__ or end) or "nothing is left half-done"
+        click.echo(f"Interrupted; {said}.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,6 +28,9 @@ ROTATELOGS = Path("/usr/bin/rotatelogs")
 KEEPALIVE_SECONDS = 5
 """For how long an instance holds an idle connection; a drain waits a little longer."""
 
+INSTANCES = "127.72.0.1"
+"""The loopback address on which instances listen, and which no unit of a site can connect to."""
+
 FIRST_PORT, LAST_PORT = 21000, 29999
 """Loopback ports of instances: below the range from which the kernel takes ports by itself."""
 

@@ -31,3 +31,11 @@ class OneWay(Protocol):
 
     def recall(self, which: Key, former: State | None, machine: Machine) -> None:
         """Remember `former` as what was done last, doing nothing."""
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A kind whose things go on ending for a while after they are gone for all that matters."""
+
+    def await_end(self, which: Key, machine: Machine) -> None:
+        """Return when what it stood on may go."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hostel.errors import HostelError
 from hostel.machine import Machine
 from hostel.plan import Change, Key, State, key, name_of
-from hostel.postgres_admin import Admin, checked_name, connect
+from hostel.postgres_admin import Administrator, checked_name
 from hostel.postgres_extensions import check
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Databases:
     Of `extensions` it sees and says whether they are there; others are the app's own business.
     """
 
-    def __init__(self, admin: Admin, extensions: tuple[str, ...]) -> None:
+    def __init__(self, admin: Administrator, extensions: tuple[str, ...]) -> None:
         self.admin = admin
         self.extensions = frozenset(extensions)
 
@@ -72,7 +72,7 @@ class Databases:
         with self.admin.session(machine, doing) as connection:
             if isinstance(change.after, DatabaseState):
                 self._settle(connection, name, change.after)
-                with connect(self.admin.socket_dir, doing, name) as inside:
+                with self.admin.connect(doing, name) as inside:
                     before = change.before
                     had = before.extensions if isinstance(before, DatabaseState) else ()
                     _add(inside, change.after.extensions)
@@ -102,11 +102,11 @@ class Databases:
 
     def _ask(self, name: str) -> dict[str, Any] | None:
         doing = f"looking at the database {name}"
-        with connect(self.admin.socket_dir, doing) as connection:
+        with self.admin.connect(doing) as connection:
             row = _row(connection, name)
         if row is None:
             return None
-        with connect(self.admin.socket_dir, doing, name) as inside:
+        with self.admin.connect(doing, name) as inside:
             there = inside.execute("SELECT extname FROM pg_extension ORDER BY 1").fetchall()
         return {"owner": row[0], "closed": row[1], "extensions": [one for (one,) in there]}
 

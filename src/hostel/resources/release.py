@@ -49,11 +49,14 @@ class Releases:
     def enact(self, change: Change, machine: Machine) -> None:
         folder = self._folder(change.key)
         if change.after is None:
-            # First what says that it is whole: half a release must not be taken for one.
-            machine.remove(folder / release.FACTS)
-            machine.remove(folder)
+            assert isinstance(change.before, ReleaseState)
+            self._remove(folder, Path(change.before.venv), machine)
             return
+        assert isinstance(change.after, ReleaseState)
         if change.key not in self.builders:
+            if self._is_there(folder, change.after, machine):
+                release.note_module(folder, change.after.module, machine)
+                return
             raise HostelError(
                 f"making the release {folder.name} again",
                 "a part of it is gone, and its project is not at hand",
@@ -66,6 +69,21 @@ class Releases:
                 "the project was changed meanwhile",
                 "Run the same command again when its files are at rest.",
             )
+
+    def _remove(self, folder: Path, venv_of_it: Path, machine: Machine) -> None:
+        """Remove it, and its environment when no other release runs in that."""
+        # First what says that it is whole: half a release must not be taken for one.
+        machine.remove(folder / release.FACTS)
+        machine.remove(folder)
+        others = folder.parent.glob("*/")
+        if venv_of_it.name not in {release.facts(one, machine).get("venv") for one in others}:
+            machine.remove(venv_of_it)
+
+    @staticmethod
+    def _is_there(folder: Path, wanted: ReleaseState, machine: Machine) -> bool:
+        """Whether only what it is run with was another meanwhile."""
+        same = release.facts(folder, machine).get("venv") == Path(wanted.venv).name
+        return same and venv.is_whole(Path(wanted.venv)) and Path(wanted.module).is_file()
 
     def _folder(self, which: Key) -> Path:
         site, _, name = name_of(which).partition("/")

@@ -10,7 +10,7 @@ from typing import Any
 
 from hostel.machine import Machine
 from hostel.plan import Change, Key, State, key, name_of
-from hostel.postgres_admin import Admin, checked_name, connect
+from hostel.postgres_admin import Administrator, checked_name
 
 _RIGHTS = {
     "superuser": "rolsuper",
@@ -38,7 +38,7 @@ def role_key(name: str) -> Key:
 class Roles:
     """Roles of the cluster that `admin` administers."""
 
-    def __init__(self, admin: Admin) -> None:
+    def __init__(self, admin: Administrator) -> None:
         self.admin = admin
 
     def observe(self, which: Key, machine: Machine) -> RoleState | None:
@@ -74,7 +74,7 @@ class Roles:
         query = sql.SQL(
             "SELECT rolcanlogin, rolpassword IS NOT NULL, {} FROM pg_authid WHERE rolname = %s"
         ).format(columns)
-        with connect(self.admin.socket_dir, f"looking at the role {name}") as connection:
+        with self.admin.connect(f"looking at the role {name}") as connection:
             row = connection.execute(query, [name]).fetchone()
         if row is None:
             return None

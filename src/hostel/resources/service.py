@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.errors import HostelError
-from hostel.logs import formatted, parse
+from hostel.log_join import readable
 from hostel.machine import Machine
 from hostel.plan import Change, Key, State, key, name_of
 from hostel.processes import wait
@@ -28,6 +28,9 @@ STEADY_SECONDS = 1.5
 
 ENDING_SECONDS = 60.0
 """systemd begins to stop a unit as soon as it has taken the order; only a hung one takes longer."""
+
+DRAIN_SECONDS = 3900.0
+"""systemd ends a drain long before, by the unit's own limit."""
 
 LINES_SHOWN = 40
 MOST_READ = 64_000
@@ -81,6 +84,12 @@ class Services:
                 self._end(name, systemd)
         finally:
             self.forget()
+
+    def await_end(self, which: Key, machine: Machine) -> None:
+        """Wait until it has drained: its user and its files are there for as long."""
+        name, systemd = name_of(which), Systemctl(machine)
+        if not wait(lambda: systemd.unit(name).is_over, DRAIN_SECONDS, 0.1):
+            raise _refused("stopping", name, "its processes do not end")
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -211,5 +220,10 @@ class _End:
             size = file.seek(0, os.SEEK_END)
             begin = self.size if path == self.path and size >= self.size else 0
             file.seek(max(begin, size - MOST_READ))
-            texts = [formatted(parse(line)) for line in file.read().splitlines()]
-        return [line for text in texts if text for line in text.splitlines()]
+                text = file.read().decode(errors="replace")
+        # The unit has ended: what lives is another instance, which writes into the same log.
+        return readable(text, _lives)
+
+
+def _lives(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()

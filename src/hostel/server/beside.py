@@ -87,6 +87,12 @@ def known(places: SitePlaces, keys: Iterable[Key]) -> list[Key]:
     return [which for which in keys if ours.fullmatch(which)]
 
 
+def workers_among(places: SitePlaces, units: Iterable[str]) -> set[str]:
+    """Those of the units that are a worker of this site, of whichever generation."""
+    ours = re.compile(rf"hostel-worker@{re.escape(places.name)}-[0-9]+\.[^/]+")
+    return {unit for unit in units if ours.fullmatch(unit)}
+
+
 def generation_of(places: SitePlaces, which: Key) -> int | None:
     """The generation that a worker's key belongs to; None for a job's."""
     match = re.search(rf"hostel-worker@{re.escape(places.name)}-([0-9]+)\.", which)

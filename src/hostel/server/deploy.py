@@ -11,23 +11,25 @@ from pathlib import Path
 
 from hostel import release
 from hostel.apply import apply, recover
+from hostel.confined import end_scopes
 from hostel.drift import state_digest
 from hostel.errors import HostelError
 from hostel.haproxy_unit import UNIT
 from hostel.httpd_build import Httpd
+from hostel.journal import Journal
+from hostel.machine import HALF_WRITTEN
 from hostel.plan import Change, Key, kind_of, name_of
 from hostel.release import Release
 from hostel.resources.release import release_key
-from hostel.resources.service import service_key
 from hostel.server import planning, prepare
 from hostel.server.desired import check_key, hook_key, probe_key
 from hostel.server.generations import Generation
-from hostel.server.host import Host, error_log
+from hostel.server.host import Host
 from hostel.server.planning import NOTHING, Planned
 from hostel.server.prepare import Prepared
-from hostel.server.setting import LOOPBACK, Setting, conf
+from hostel.server.probing import Probe, answers_through_router
+from hostel.server.setting import Setting
 from hostel.server.world import journal_of, world_of
-from hostel.verify import Front, Patience, is_live, verify
 
 Say = Callable[[str], None]
 
@@ -40,8 +42,6 @@ STEPS = {
     "probe": "asking it",
     "route": "switching the router",
 }
-
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,23 @@ class Deployed:
 
 def mend(host: Host) -> int:
     """Undo what a killed run left half-done; returns the number of its changes."""
-    if not host.places.journal.exists():
+    places = host.places
+    if not places.journal.exists():
         return 0
-    return len(recover(world_of(host), journal_of(host.places)))
+    end_scopes(host.machine)
+    journal = journal_of(places)
+    folders = {places.var, places.router, *(Path(name).parent for name in _files_in(journal))}
+    undone = recover(world_of(host), journal)
+    for folder in folders:
+        for left in folder.glob(f"{HALF_WRITTEN}*"):
+            host.machine.remove(left)
+    return len(undone)
+
+
+def _files_in(journal: Journal) -> list[str]:
+    """The files, by their paths, at which a killed run may have been."""
+    changes = (*journal.pending(), *journal.clearing())
+    return [name_of(change.key) for change in changes if kind_of(change.key) == "file"]
 
 
 def settle_machine(host: Host, say: Say, keep: frozenset[Key] = NOTHING) -> bool:
@@ -107,7 +121,7 @@ def _deploy(
     host.forget()
     setting = prepared.setting
     notes: list[str] = []
-    actions = _actions(setting, host, notes)
+    actions = _actions(prepared, host, notes)
     which = release_key(setting.site.name, setting.release.id)
     builders = {which: lambda: _built(setting, host, httpd, say)}
     planned = planning.of_site(prepared, host, actions, builders, keep)
@@ -116,7 +130,7 @@ def _deploy(
         return Deployed(setting, url, False, "")
 
     def well() -> None:
-        _answers_through_router(setting, host)
+        answers_through_router(setting, host)
 
     try:
         _go(planned, host, well, say)
@@ -150,88 +164,32 @@ def _built(setting: Setting, host: Host, httpd: Httpd, say: Say) -> Release:
     return release.build(recipe, httpd, setting.env, machine, say)
 
 
-def _actions(setting: Setting, host: Host, notes: list[str]) -> dict[str, Callable[[], None]]:
+def _actions(prepared: Prepared, host: Host, notes: list[str]) -> dict[str, Callable[[], None]]:
     """What is done once for each generation: the check, the release hook, the first request."""
     from hostel.checkapp import check
     from hostel.hooks import run_hook
 
+    setting, probe = prepared.setting, Probe.of(prepared.setting, host)
     site, timeout = setting.site, float(setting.site.health.timeout)
-    began = _size(error_log(setting.places.log))
     python = Path(setting.release.venv) / "bin" / "python"
     hook = site.hooks.release or ()
 
     def checked() -> None:
-        check(setting.folder / "boot.json", python, host.machine_of(setting.places.user), timeout)
+        machine = host.machine_of(setting.places.user, setting.limits)
+        check(setting.folder / "boot.json", python, machine, timeout)
 
     def hooked() -> None:
-        machine = host.machine_of(setting.places.user)
+        machine = host.machine_of(setting.places.user, setting.limits)
         run_hook("the release hook", hook, setting.env, setting.code, machine)
 
     def probed() -> None:
-        notes.append(_answers(setting, host, began))
-        notes.append(_all_serve(setting))
+        notes.extend(probe.is_fit(known=not prepared.checked))
 
     return {
         name_of(check_key(site.name)): checked,
         name_of(hook_key(site.name)): hooked,
         name_of(probe_key(site.name)): probed,
     }
-
-
-def _answers(setting: Setting, host: Host, began: int) -> str:
-    """Ask the new instance itself, before anybody is led to it.
-
-    What it logs is looked for after `began` bytes of the error log.
-    """
-    health, site = setting.site.health, setting.site
-    log = error_log(setting.places.log)
-    front = _front(setting, host, direct=True)
-
-    def alive() -> bool:
-        host.services.forget()
-        return host.services.observe(service_key(setting.unit), host.machine) is not None
-
-    declared = "path" in health.model_fields_set
-    patience = Patience(health.path, health.timeout, declared)
-    return verify(site.name, patience, front, alive, log, began)
-
-
-def _all_serve(setting: Setting) -> str:
-    """Wait until every process has loaded the app; returns a note for people, or "".
-
-    The first one alone would be given all connections at the switch, more than it has threads,
-    and httpd closes what it has no thread for.
-    """
-    from hostel.processes import wait
-
-    run, loaded = setting.places.run(setting.number), "loaded-*"
-    if wait(lambda: len([*run.glob(loaded)]) >= setting.processes, setting.site.health.timeout):
-        return ""
-    return f"only {len([*run.glob(loaded)])} of {setting.processes} processes serve so far"
-
-
-def _answers_through_router(setting: Setting, host: Host) -> None:
-    from hostel.processes import wait
-
-    front, mark = _front(setting, host, direct=False), conf(setting)[1]
-    if not wait(lambda: is_live(front, mark), PATIENCE_SECONDS, 0.02):
-        raise HostelError(
-            f"asking for {front.host} through the router",
-            "the new generation did not answer there",
-            "See how the router is: systemctl status hostel-router",
-        )
-
-
-def _front(setting: Setting, host: Host, *, direct: bool) -> Front:
-    secure = bool(setting.certificate)
-    ports = setting.ports if direct else host.ports
-    port = ports.https if secure else ports.http
-    authority = host.authority if secure else None
-    return Front(LOOPBACK, port, setting.names[0], authority, proxied=direct)
-
-
-def _size(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0
 
 
 def _tell(change: Change, say: Say) -> None:

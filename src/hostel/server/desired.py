@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hostel.plan import Key, State, key
-from hostel.platforms.debian import SitePlaces
+from hostel.platforms.debian import INSTANCES, SitePlaces
 from hostel.resources.folder import FolderState, folder_key
 from hostel.resources.release import ReleaseState, release_key
 from hostel.resources.route import RouteState, route_key
@@ -17,8 +17,9 @@ from hostel.resources.service import ServiceState, service_key
 from hostel.resources.site_certificate import SiteCertificateState, certificate_key
 from hostel.resources.user import UserState, user_key
 from hostel.server.beside import beside
+from hostel.server.database import database_states
 from hostel.server.generations import Generation, Live, encoded, encoded_live
-from hostel.server.setting import LOOPBACK, Setting, boot_json, conf, content, dropin
+from hostel.server.setting import Setting, boot_json, conf, content, dropin
 from hostel.states import Done, FileState, file_key
 
 ROOT = "root:root"
@@ -32,6 +33,9 @@ def site_states(setting: Setting, made: str, *, checked: bool) -> dict[Key, Stat
     """
     states = folders(setting.places)
     states |= _files(setting, made)
+    if setting.database is not None and setting.site.database is not None:
+        extensions = setting.site.database.extensions
+        states |= database_states(setting.places, setting.database, extensions)
     release = release_key(setting.site.name, setting.release.id)
     states[release] = ReleaseState(
         venv=setting.release.venv, module=setting.release.module, needs=tuple(states)
@@ -151,8 +155,8 @@ def _serving(setting: Setting, ready: tuple[Key, ...]) -> dict[Key, State]:
         probe: Done(digest=f"{setting.number} {content(setting)}", needs=(service,)),
         route: RouteState(
             names=setting.names,
-            http=f"{LOOPBACK}:{ports.http}",
-            https=f"{LOOPBACK}:{ports.https}" if ports.https else "",
+            http=f"{INSTANCES}:{ports.http}",
+            https=f"{INSTANCES}:{ports.https}" if ports.https else "",
             needs=(service, probe),
         ),
         file_key(setting.places.record): replace(

@@ -13,13 +13,15 @@ from pathlib import Path
 
 from hostel import httpd_build, interpreter, machine_file
 from hostel.account import Account
+from hostel.background import Limits
+from hostel.confined import ROOMY, Confined
 from hostel.errors import Busy, HostelError, UsageError
 from hostel.haproxy import RouterPaths, RouterPorts
 from hostel.haproxy_unit import UNIT
 from hostel.httpd_build import Httpd
 from hostel.instance_conf import Behind
 from hostel.interpreter import Interpreter
-from hostel.machine import Machine
+from hostel.machine import Machine, explained
 from hostel.platforms import debian
 from hostel.platforms.debian import ServerPlaces
 from hostel.resources.route import RememberedRoutes, Routes
@@ -72,14 +74,16 @@ class Host:
         self.services.forget()
         self.routes.forget()
 
-    def machine_of(self, user: str) -> Machine:
-        """The machine for a site whose user exists: what its app executes runs as that user."""
+    def machine_of(self, user: str, limits: Limits = ROOMY) -> Machine:
+        """The machine for a site whose user exists: what its app executes runs as that user, and
+        within these limits.
+        """
         account = Account.named(user)
         if account is None:
             raise HostelError(
                 f"looking for the user {user}", "there is none", "Run `hostel apply` again."
             )
-        return Machine(account)
+        return Confined(account, self.places.boot / "launch.py", limits)
 
     def httpd(self) -> Httpd:
         return httpd_build.find(self.machine)
@@ -143,17 +147,22 @@ def locked(places: ServerPlaces) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        who = ""
-        with contextlib.suppress(OSError):
-            who = holder.read_text().strip()
-        raise Busy(
-            doing, f"another hostel is at work on it ({who or 'just begun'})", remedy
-        ) from None
+        raise Busy(doing, f"another hostel is at work on it ({_who(holder)})", remedy) from None
     try:
-        holder.write_text(f"pid {os.getpid()}, {_command()}\n")
+        with explained(f"writing {holder}"):
+            holder.write_text(f"pid {os.getpid()}, {_command()}\n")
         yield
     finally:
         lock.release()
+
+
+def _who(holder: Path) -> str:
+    """Who holds the lock; what a run wrote that has ended is no answer."""
+    said = ""
+    with contextlib.suppress(OSError):
+        said = holder.read_text().strip()
+    found = re.match(r"pid ([0-9]+), ", said)
+    return said if found and Path("/proc", found[1]).exists() else "just begun"
 
 
 def _command() -> str:

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.drift import Drift, drifts, kept
+from hostel.environ import PORT
 from hostel.owned_world import OwnedWorld
 from hostel.plan import Key, Plan, State, kind_of, plan
 from hostel.platforms import debian
 from hostel.platforms.debian import SitePlaces
 from hostel.release import Release
+from hostel.resources.folder import folder_key
 from hostel.resources.release import release_key
 from hostel.resources.route import route_key
 from hostel.resources.service import service_key
 from hostel.resources.site_certificate import certificate_key
+from hostel.resources.user import user_key
 from hostel.server import beside
+from hostel.server.database import database_keys
 from hostel.server.desired import (
     check_key,
     folders,
@@ -28,6 +32,7 @@ from hostel.server.desired import (
 from hostel.server.host import Host, scripts
 from hostel.server.machine_part import machine_states
 from hostel.server.prepare import Prepared
+from hostel.server.setting import Setting
 from hostel.server.world import world_of
 from hostel.states import file_key
 
@@ -64,7 +69,7 @@ def of_site(
     """A site as it was prepared; what is left of former generations is taken away."""
     setting = prepared.setting
     whole = tuple(trees(setting.places))
-    world = world_of(host, actions, builders, whole)
+    world = world_of(host, actions, builders, whole, _database(setting))
     states = site_states(setting, prepared.made, checked=prepared.checked)
     stale = [
         service_key(setting.places.unit(number))
@@ -74,6 +79,11 @@ def of_site(
     stale += pruned(prepared)
     stale += _former_beside(prepared, world)
     return _planned(setting.site.name, states, world, keep, stale)
+
+
+def _database(setting: Setting) -> tuple[int, tuple[str, ...]]:
+    extensions = setting.site.database.extensions if setting.site.database else ()
+    return (setting.database.port if setting.database else PORT, extensions)
 
 
 def numbers(places: SitePlaces) -> tuple[int, ...]:
@@ -131,15 +141,8 @@ def of_end(places: SitePlaces, host: Host) -> Planned:
 
 def of_removal(places: SitePlaces, host: Host, *, data: bool) -> Planned:
     """Taking away what an ended site leaves: files, folders, user; data and logs if so said."""
-    from hostel.resources.folder import folder_key
-    from hostel.resources.user import user_key
-
     world = world_of(host, whole=(*trees(places),))
-    states = folders(places)
-    stay = () if data else (places.home, places.data, places.log)
-    keys = [which for which in states if which not in {folder_key(path) for path in stay}]
-    if not data:
-        keys.remove(user_key(places.user))
+    keys = [*of_site_alone(places, data=data)]
     for number in numbers(places):
         keys += generation_keys(places, number)
     for path in places.releases.glob("*/"):
@@ -150,6 +153,16 @@ def of_removal(places: SitePlaces, host: Host, *, data: bool) -> Planned:
     # Last: as long as it is there, the site is known and its removal can be gone on with.
     keys.insert(0, file_key(places.record))
     return _planned(places.name, {}, world, NOTHING, keys)
+
+
+def of_site_alone(places: SitePlaces, *, data: bool) -> list[Key]:
+    """What is there for the site as long as it is: its user and folders, but for what stays when
+    its data do."""
+    stay = set() if data else {*map(folder_key, (places.home, places.data, places.log))}
+    if not data:
+        stay.add(user_key(places.user))
+    own = (*folders(places), *(database_keys(places) if data else ()))
+    return [which for which in own if which not in stay]
 
 
 def trees(places: SitePlaces) -> list[Path]:

@@ -19,11 +19,13 @@ from hostel.ports import is_free
 from hostel.release import Recipe
 from hostel.resources.site_certificate import edition_of
 from hostel.server import generations
+from hostel.server.database import Database, address
 from hostel.server.generations import Built, Generation
 from hostel.server.host import Host
-from hostel.server.setting import LOOPBACK, Ports, Setting, content, names_of
+from hostel.server.setting import Ports, Setting, content, names_of
 from hostel.site import Site
 from hostel.surroundings import dotenv_of
+from hostel.system_postgres import cluster_here
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,6 @@ def open_project(target: str) -> Project:
 
     found = resolve(target)
     site, notes = load_site(found)
-    if site.database is not None:
-        raise UsageError(
-            f"hosting {site.name} on this server",
-            "[database] is not made on a server by this version of Hostel, only by `hostel up`",
-            "Leave [database] out, and give the app its database: hostel env set DATABASE_URL",
-        )
     return Project(found.root, site, notes)
 
 
@@ -126,6 +122,7 @@ def of_generation(old: Generation, host: Host, httpd: Httpd) -> Prepared:
 
 def given(site: Site, places: SitePlaces, venv: Path, host: Host) -> Given:
     """What Hostel itself tells the app of its site."""
+    database = database_of(site, host)
     names = names_of(site)
     tls = site.tls.mode != "off"
     port, usual = (host.ports.https, 443) if tls else (host.ports.http, 80)
@@ -139,7 +136,16 @@ def given(site: Site, places: SitePlaces, venv: Path, host: Host) -> Given:
         url=f"http{'s' if tls else ''}://{names[0]}{end}",
         domains=names,
         data=places.data,
+        database=address(places, database) if database is not None else None,
     )
+
+
+def database_of(site: Site, host: Host) -> Database | None:
+    """The database that the site gets, and in which PostgreSQL; None if it asks for none."""
+    if site.database is None:
+        return None
+    cluster = cluster_here(host.machine)
+    return Database(is_first=True) if cluster is None else Database(cluster.port)
 
 
 def url_of(site: Site, host: Host) -> str:
@@ -162,6 +168,7 @@ def _setting(
         certificate=0,
         behind=host.behind,
         tools=host.tools(httpd),
+        database=database_of(site, host),
     )
 
 
@@ -204,7 +211,7 @@ def _taken(host: Host) -> set[int]:
 def _free_ports(taken: set[int], *, tls: bool) -> Ports:
     found = []
     for port in range(debian.FIRST_PORT, debian.LAST_PORT + 1):
-        if port not in taken and is_free(LOOPBACK, port):
+        if port not in taken and is_free(debian.INSTANCES, port):
             found.append(port)
             if len(found) == (2 if tls else 1):
                 return Ports(found[0], found[1] if tls else 0)

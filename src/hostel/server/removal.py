@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 from hostel.apply import apply
 from hostel.errors import HostelError, UsageError
+from hostel.interrupts import Interrupted
+from hostel.platforms.debian import SitePlaces
 from hostel.processes import wait
-from hostel.server import generations, planning
+from hostel.resources.service import OURS
+from hostel.server import beside, generations, planning
 from hostel.server.deploy import Say
 from hostel.server.host import Host
 from hostel.server.planning import Planned
-from hostel.server.world import journal_of
+from hostel.server.world import journal_of, world_of
 from hostel.systemctl import Systemctl
 
 DRAIN_SECONDS = 3900.0
@@ -23,19 +26,42 @@ def remove(name: str, host: Host, say: Say, *, data: bool) -> list[str]:
     Raises UsageError for a site that is not here.
     """
     places = host.places.site(name)
-    known = generations.live_of(places, host.machine) or planning.numbers(places)
-    if not known and not (data and places.home.exists()):
+    if not _is_here(places, host, data=data):
         raise UsageError(
             f"removing {name}", "no such site is here", "`hostel status` lists those that are."
         )
+    try:
+        _remove(places, host, say, data=data)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"{name} is removed in part: run the same command again, it goes on there"
+        ) from error
+    if data:
+        return []
+    return [f"its data stay in {places.data}, its logs in {places.log}, its user {places.user}"]
+
+
+def _is_here(places: SitePlaces, host: Host, *, data: bool) -> bool:
+    """Whether anything is left to remove; a removal may have been broken off anywhere."""
+    if generations.live_of(places, host.machine) or planning.numbers(places):
+        return True
+    made = world_of(host).ledger.digests
+    return bool(made.keys() & planning.of_site_alone(places, data=data)) or (
+        data and places.store.parent.exists()
+    )
+
+
+def _remove(places: SitePlaces, host: Host, say: Say, *, data: bool) -> None:
+    name = places.name
     say("taking its names from the router, and draining its instances")
     _go(planning.of_end(places, host), host)
     systemd = Systemctl(host.machine)
-    units = [places.unit(number) for number in planning.numbers(places)]
+    instances = {places.unit(number) for number in planning.numbers(places)}
 
     def ended() -> bool:
-        found = systemd.show(*units) if units else {}
-        return not any(unit.active in ("active", "deactivating") for unit in found.values())
+        found = systemd.show(OURS)
+        workers = beside.workers_among(places, found)
+        return all(unit.is_over for name, unit in found.items() if name in instances | workers)
 
     if not wait(ended, DRAIN_SECONDS, 0.1):
         raise HostelError(f"removing {name}", "its instances do not end", "systemctl status")
@@ -44,9 +70,6 @@ def remove(name: str, host: Host, say: Say, *, data: bool) -> list[str]:
     if data:
         host.machine.remove(places.store.parent)
     systemd.daemon_reload()
-    if data:
-        return []
-    return [f"its data stay in {places.data}, its logs in {places.log}, its user {places.user}"]
 
 
 def _go(planned: Planned, host: Host) -> None:

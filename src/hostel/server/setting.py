@@ -12,6 +12,7 @@ from hostel.desired import app_file
 from hostel.instance_conf import Behind, Instance, StaticFolder, configuration
 from hostel.platforms import debian
 from hostel.platforms.debian import SitePlaces
+from hostel.server.database import Database
 from hostel.server.generations import Built
 from hostel.site import Site
 from hostel.systemd_units import InstanceUnit, Runs, instance_dropin, instance_template
@@ -57,6 +58,7 @@ class Setting:
     tools: Tools
     number: int = 0
     ports: Ports = Ports(1, 2)
+    database: Database | None = None
     of: int | None = None
 
     @property
@@ -162,7 +164,7 @@ def conf(setting: Setting) -> tuple[str, str]:
         log=places.log,
         drain_flag=places.run(setting.number) / "drain",
         generation="",
-        addresses=(LOOPBACK,),
+        addresses=(debian.INSTANCES,),
         http_port=setting.ports.http,
         https_port=setting.ports.https,
         certificate=places.certificate(setting.certificate) if setting.certificate else None,

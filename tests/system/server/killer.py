@@ -1,8 +1,11 @@
 """Run inside a machine by Hostel's own Python: `hostel` in process, ended at a chosen moment.
 
 Reads one line of JSON for each run wanted and answers with one. Each run is a fork, so that what
-is Hostel's is loaded once. Between any two steps of a run lies a point; at the chosen one the run
-gets a signal: SIGKILL, or one that can be caught. Standard library and Hostel only.
+is Hostel's is loaded once. Before and after each step of a run lies a point; at the chosen one the
+run gets a signal, SIGKILL or one that can be caught, or something is done to the machine. Can also
+say all that there is (`snapshot`) and what should not be there (`troubles`).
+
+Standard library and Hostel only. `crashing.Runs` is its other end.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ from typing import Any
 import cryptography.x509  # noqa: F401  loaded here, not in each run
 import pydantic  # noqa: F401
 
-from hostel import cli, ledger, owned_world
+from hostel import cli
+from hostel.apply import World
 from hostel.cli import apply, env, plan, remove, rollback  # noqa: F401
 from hostel.journal import Journal
+from hostel.owned_world import OwnedWorld
 from hostel.router import Router
 from hostel.server import deploy, removal  # noqa: F401
 
@@ -37,39 +42,44 @@ SHARED = ("/var/lib/hostel/cache", "/var/lib/hostel/ca", "/run/hostel/lock", "/r
 
 
 class Points:
-    """Counts the points that a run passes, and sends the signal at the chosen one.
+    """Counts the points that a run passes; at the chosen one it ends the run, or does `act`.
 
-    `part` says which are counted: those of the run's own changes, or those of mending what an
-    earlier run left.
+    Counted are those that `match`, in one `part`: the mending of what an earlier run left, the
+    run's changes until they are verified, or its clearing away after that.
     """
 
     def __init__(self, wanted: dict[str, Any], told: int) -> None:
         self.at: int | None = wanted.get("at")
         self.signal = signal.Signals(wanted.get("signal", signal.SIGKILL))
+        self.act: list[str] | None = wanted.get("act")
         self.part = wanted.get("part", "run")
+        self.match = wanted.get("match", "")
         self.told = told
         self.now = "run"
         self.count = 0
 
     def __call__(self, name: str) -> None:
-        if self.now != self.part:
+        if self.now != self.part or self.match not in name:
             return
         self.tell("point", name)
         if self.count == self.at:
-            os.kill(os.getpid(), self.signal)
+            if self.act:
+                subprocess.run(self.act, check=True, stdin=subprocess.DEVNULL)
+            else:
+                os.kill(os.getpid(), self.signal)
         self.count += 1
 
     def tell(self, kind: str, what: object) -> None:
         os.write(self.told, json.dumps([kind, what]).encode() + b"\n")
 
 
-def around(points: Points, owner: type, name: str, what: str, fine: bool) -> None:
-    """Put a point before the method and one after it."""
+def around(points: Points, owner: type, name: str, what: str, before: bool = True) -> None:
+    """Put a point before the method, and one after it."""
     real = getattr(owner, name)
 
     def wrapped(self: Any, *args: Any, **how: Any) -> Any:
         subject = getattr(args[0], "key", "") if args else ""
-        if fine or what == "enact":
+        if before:
             points(f"before {what} {subject}".strip())
         value = real(self, *args, **how)
         points(f"after {what} {subject}".strip())
@@ -78,10 +88,20 @@ def around(points: Points, owner: type, name: str, what: str, fine: bool) -> Non
     setattr(owner, name, wrapped)
 
 
-def watch_mending(points: Points, snapshots: bool) -> None:
+def wrap(points: Points, *, fine: bool, snapshots: bool) -> None:
+    """Put points into all that changes anything. The fine ones lie within a change as well:
+    between the journal, the ledger, the thing itself and the ledger again."""
+    if fine:
+        around(points, Journal, "begun", "begun", before=False)
+        around(points, World, "enact", "making")
+    around(points, OwnedWorld, "enact", "enact", before=not fine)
+    follow(points, Journal, "verified", "run", "clear")
+    around(points, Journal, "verified", "verified")
+    around(points, Journal, "end", "end", before=False)
+    follow(points, Journal, "end", "clear", "run")
     real = deploy.mend
 
-    def wrapped(host: Any) -> int:
+    def mend(host: Any) -> int:
         points.now = "mend"
         count = real(host)
         points.now = "run"
@@ -90,7 +110,19 @@ def watch_mending(points: Points, snapshots: bool) -> None:
             points.tell("snapshot", snapshot())
         return count
 
-    deploy.mend = wrapped
+    deploy.mend = mend
+
+
+def follow(points: Points, owner: type, name: str, former: str, part: str) -> None:
+    """After this method, the run is in that part."""
+    real = getattr(owner, name)
+
+    def wrapped(self: Any) -> None:
+        real(self)
+        if points.now == former:
+            points.now = part
+
+    setattr(owner, name, wrapped)
 
 
 def run(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -125,14 +157,7 @@ def run(wanted: dict[str, Any]) -> dict[str, Any]:
 def _in_child(wanted: dict[str, Any], told: int) -> None:
     os.set_inheritable(told, False)
     points = Points(wanted, told)
-    fine = bool(wanted.get("fine"))
-    around(points, owned_world.OwnedWorld, "enact", "enact", fine)
-    around(points, Journal, "verified", "verified", fine)
-    around(points, Journal, "end", "end", fine)
-    if fine:
-        around(points, Journal, "begun", "begun", fine)
-        around(points, ledger.Ledger, "_write", "ledger", fine)
-    watch_mending(points, bool(wanted.get("snapshots")))
+    wrap(points, fine=bool(wanted.get("fine")), snapshots=bool(wanted.get("snapshots")))
     sys.argv = ["hostel", *wanted["argv"]]
     try:
         cli.main()
@@ -154,12 +179,8 @@ def snapshot() -> dict[str, str]:
     """All that Hostel could have made here: files, users, units, what the router has loaded."""
     found: dict[str, str] = {}
     for tree in (*TREES, UNITS, LOGS):
-        for folder, folders, files in os.walk(tree):
-            for path in [folder, *(os.path.join(folder, name) for name in files)]:
-                _add(found, path)
-            for name in folders:
-                if os.path.islink(os.path.join(folder, name)):
-                    _add(found, os.path.join(folder, name))
+        for path in (Path(tree), *Path(tree).rglob("*")):
+            _add(found, path)
     for name in ("passwd", "group"):
         for line in Path("/etc", name).read_text().splitlines():
             if line.startswith("hostel-"):
@@ -171,19 +192,23 @@ def snapshot() -> dict[str, str]:
     return found
 
 
-def _add(found: dict[str, str], path: str) -> None:
-    ours = path.startswith(UNITS) and "hostel" not in path
-    if ours or path.startswith(SHARED):
+def _add(found: dict[str, str], path: Path) -> None:
+    name = str(path)
+    others = name.startswith(UNITS) and "hostel" not in name
+    # What an instance writes into its run folder is its own.
+    own = len(path.parts) > 4 and name.startswith("/run/hostel/")
+    # A cache of the project's digests, which planning writes.
+    own = own or path.name == "index.json"
+    if others or own or name.startswith(SHARED):
         return
     with contextlib.suppress(FileNotFoundError):
-        info = os.lstat(path)
+        info = path.lstat()
         kind = f"{stat.filemode(info.st_mode)} {_owner(info)}"
         if stat.S_ISLNK(info.st_mode):
-            found[path] = f"{kind} -> {os.readlink(path)}"
-        elif stat.S_ISREG(info.st_mode) and not path.startswith(LOGS):
-            found[path] = f"{kind} {hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]}"
-        else:
-            found[path] = kind
+            kind += f" -> {path.readlink()}"
+        elif stat.S_ISREG(info.st_mode) and not name.startswith(LOGS):
+            kind += f" {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        found[name] = kind
 
 
 def _owner(info: os.stat_result) -> str:
@@ -204,10 +229,56 @@ def _units() -> dict[str, str]:
     return found
 
 
+def troubles() -> list[str]:
+    """What must not be left when no run is under way."""
+    var = Path("/var/lib/hostel")
+    found = [f"there is {path}" for path in (var / "journal",) if path.exists()]
+    for tree in (*TREES, UNITS):
+        found += [f"half-written: {path}" for path in Path(tree).rglob(".hostel-*") if _ours(path)]
+    made = json.loads((var / "ledger.json").read_text())["made"]
+    found += [f"in the ledger, but gone: {which}" for which in made if not _exists(which)]
+    ask = ["systemctl", "list-units", "--failed", "--plain", "--no-legend"]
+    failed = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    found += [f"failed: {line}" for line in failed.splitlines()]
+    running = [name for name in _units() if "hostel-instance@" in name]
+    live = set()
+    for record in (var / "sites").glob("*/site.json"):
+        said = json.loads(record.read_text())
+        live.add(f"unit hostel-instance@{said['name']}-{said['number']}.service")
+    found += [f"runs: {name}" for name in running if name not in live]
+    found += [f"does not run: {name}" for name in live if name not in running]
+    return found
+
+
+def _ours(path: Path) -> bool:
+    """.hostel-complete says that a venv is whole."""
+    return "venvs" not in path.parts
+
+
+def _exists(which: str) -> bool:
+    kind, _, name = which.partition(":")
+    if kind in ("file", "folder", "certificate"):
+        return os.path.lexists(name)
+    if kind == "user":
+        return f"\n{name}:" in Path("/etc/passwd").read_text()
+    if kind == "release":
+        site, _, release = name.partition("/")
+        return Path("/srv/hostel", site, "releases", release, "release.json").exists()
+    if kind == "route":
+        return f'"{name}"' in Path("/etc/hostel/router/routes.json").read_text()
+    if kind == "service":
+        ask = ["systemctl", "is-enabled", "--quiet", name]
+        return subprocess.run(ask, check=False).returncode == 0
+    return kind in ("router", "package")
+
+
 def main() -> None:
     for line in sys.stdin:
         wanted = json.loads(line)
-        answer = snapshot() if wanted.get("snapshot") else run(wanted)
+        if wanted.get("say"):
+            answer = {"snapshot": snapshot, "troubles": troubles}[wanted["say"]]()
+        else:
+            answer = run(wanted)
         print(json.dumps(answer), flush=True)
 
 

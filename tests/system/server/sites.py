@@ -48,15 +48,25 @@ def put_site(server: DebianMachine, name: str, app: str = HELLO, more: str = "")
 
 
 def ask(
-    server: DebianMachine, host: str, path: str = "/", *, port: int = 443, timeout: float = 60
+    server: DebianMachine,
+    host: str,
+    path: str = "/",
+    *,
+    body: str | None = None,
+    port: int = 443,
+    timeout: float = 60,
 ) -> Answer:
-    """One request through the router, over TLS that the machine's own authority vouches for."""
+    """One request through the router, over TLS that the machine's own authority vouches for.
+
+    With a body it is a POST.
+    """
     context = ssl.create_default_context(cadata=server.read("/var/lib/hostel/ca/ca.crt"))
     with socket.create_connection((server.address, port), timeout) as plain:
         with context.wrap_socket(plain, server_hostname=host) as secure:
             connection = http.client.HTTPConnection(host)
             connection.sock = secure
-            connection.request("GET", path, headers={"Connection": "close"})
+            method = "GET" if body is None else "POST"
+            connection.request(method, path, body, headers={"Connection": "close"})
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
 

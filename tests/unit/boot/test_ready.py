@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -21,11 +20,11 @@ HELLO = "def application(environ, start_response):\n    return []\n"
 ENDED_BY_CHILD = 77
 
 HTTPD = f"""
-import os, signal, subprocess, sys
-child = subprocess.Popen(sys.argv[1:])
-# Not before the child is known: ended by it, this must not leave it behind.
-signal.signal(signal.SIGTERM, lambda *_: (child.wait(), os._exit({ENDED_BY_CHILD})))
-sys.exit(child.wait())
+import signal, subprocess, sys
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+code = subprocess.call(sys.argv[1:])
+sys.exit({ENDED_BY_CHILD} if asked else code)
 """
 """In httpd's place: the parent of the process that loads the app."""
 
@@ -128,7 +127,8 @@ def test_an_exit_in_the_import_is_told_as_well(unit: Unit) -> None:
 def test_a_missing_callable_is_told_in_hostels_words(unit: Unit) -> None:
     unit.load("")
     [message] = unit.heard()
-    assert message.startswith("STATUS=app (") and message.endswith('has no "application"')
+    assert message.startswith("STATUS=app (")
+    assert message.endswith('has no "application"')
 
 
 def test_a_unit_that_was_ready_is_not_ended_by_a_later_process(unit: Unit) -> None:
@@ -154,7 +154,7 @@ def test_without_a_unit_nothing_is_told_and_nothing_ended(unit: Unit) -> None:
     ran = unit.load("raise RuntimeError('bad')", told=False)
     assert ran.returncode not in (0, ENDED_BY_CHILD)
     assert unit.heard() == []
-    assert not any(name.startswith(("ready", "loading")) for name in os.listdir(unit.folder))
+    assert not [path for path in unit.folder.iterdir() if path.name[:5] in ("ready", "loadi")]
 
 
 def test_a_socket_that_is_gone_keeps_no_app_from_serving(unit: Unit) -> None:

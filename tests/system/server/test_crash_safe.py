@@ -1,0 +1,179 @@
+"""Crash-safe: a run that is killed before or after any change is finished or undone by the next.
+
+A run is killed at each of its points in turn. The next one undoes it, which is compared with all
+that was there before, and is killed one point further. Somebody visits a site all the while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..machines import DebianMachine
+from .crashing import MOST_POINTS, Ran, Runs, Visitor, changed
+from .sites import HELLO, ask, put_site
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
+
+HOST = "hello.example.com"
+on_applied = pytest.mark.parametrize("server", ["applied"], indirect=True)
+
+MORE = """\
+[hooks]
+release = ["/bin/true"]
+[cron]
+tidy = { schedule = "30 4 * * *", command = ["/bin/true"] }
+"""
+
+
+def put(server: DebianMachine, text: str, name: str = "hello", more: str = "") -> str:
+    """A project whose app says this."""
+    return put_site(server, name, HELLO.replace('"hello"', f'"{text}"'), more)
+
+
+@pytest.fixture
+def runs(server: DebianMachine) -> Iterator[Runs]:
+    with Runs(server) as them:
+        yield them
+
+
+def killed_at_each_point(runs: Runs, *argv: str, fine: bool = False) -> Iterator[Ran]:
+    """Kill the run at each point before its changes were verified. The next one undoes it, which
+    must lead to what was there before, and is killed a point further; the last one ends."""
+    former, last = runs.snapshot(), ""
+    for at in range(MOST_POINTS):
+        ran = runs(*argv, at=at, fine=fine, snapshots=True)
+        if at:
+            assert changed(former, ran.snapshot) == {}, f"after a kill {last}"
+        yield ran
+        if ran.code == 0:
+            assert at > 10
+            return
+        assert ran.killed, ran.err
+        last = ran.last
+    raise AssertionError(f"not verified after {MOST_POINTS} points")
+
+
+@on_applied
+def test_an_update_killed_anywhere_is_undone_by_the_next_run_and_the_site_serves_throughout(
+    server: DebianMachine, runs: Runs
+) -> None:
+    with Visitor(server, HOST) as visitor:
+        folder = put(server, "new")
+        for _ in killed_at_each_point(runs, "apply", folder, fine=True):
+            visitor.check("hello", "new")
+        assert ask(server, HOST).text == "new"
+        runs.finished(folder)
+
+
+@on_applied
+def test_an_update_killed_while_it_clears_away_is_live_and_cleared_by_the_next_run(
+    server: DebianMachine, runs: Runs
+) -> None:
+    """Six generations were there before, so that old ones go, too."""
+    with Visitor(server, HOST) as visitor:
+        for number in range(5):
+            assert runs("apply", put(server, f"old {number}")).code == 0
+        before = "old 4"
+        for at in range(MOST_POINTS):
+            new = f"new {at}"
+            folder = put(server, new)
+            ran = runs("apply", folder, part="clear", at=at)
+            assert ran.killed or ran.code == 0, ran.err
+            visitor.check("hello", *(f"old {number}" for number in range(5)), before, new)
+            assert ask(server, HOST).text == new
+            assert runs("apply", folder).code == 0
+            runs.finished(folder)
+            before = new
+            if not ran.killed:
+                break
+        assert at > 10
+
+
+@on_applied
+def test_a_rollback_killed_anywhere_is_undone_by_the_next_run(
+    server: DebianMachine, runs: Runs
+) -> None:
+    assert runs("apply", put(server, "new")).code == 0
+    with Visitor(server, HOST) as visitor:
+        for _ in killed_at_each_point(runs, "rollback", "hello"):
+            visitor.check("hello", "new")
+        assert ask(server, HOST).text == "hello"
+        runs.settled()
+
+
+@on_applied
+def test_a_first_apply_killed_anywhere_leaves_nothing_and_its_removal_goes_on_where_it_was_killed(
+    server: DebianMachine, runs: Runs
+) -> None:
+    without = runs.snapshot()
+    folder = put(server, "second", "second", MORE)
+    with Visitor(server, HOST) as visitor:
+        for _ in killed_at_each_point(runs, "apply", folder):
+            visitor.check("hello")
+        runs.finished(folder)
+        assert ask(server, "second.example.com").text == "second"
+        removed_by_kills(runs, "remove", "second", "--yes")
+        assert server.exists("/srv/hostel/second/data")
+        runs.settled()
+        assert runs("apply", folder).code == 0
+        runs.finished(folder)
+        removed_by_kills(runs, "remove", "second", "--yes", "--data")
+        runs.settled()
+        assert changed(without, runs.snapshot()) == {}
+        visitor.check("hello")
+
+
+def removed_by_kills(runs: Runs, *argv: str) -> None:
+    """Kill the removal before and after each change; nothing is undone, so each gets further."""
+    for kill in range(MOST_POINTS):
+        ran = runs(*argv, part="clear", match="enact", at=kill % 2)
+        if ran.code == 0:
+            assert kill > 20
+            return
+        assert ran.killed, ran.err
+    raise AssertionError(f"not removed after {MOST_POINTS} kills")
+
+
+@on_applied
+def test_undoing_may_be_killed_anywhere_as_well(server: DebianMachine, runs: Runs) -> None:
+    former, folder = runs.snapshot(), put(server, "new")
+    with Visitor(server, HOST) as visitor:
+        assert runs(
+            "apply", folder, match="after enact file:/var/lib/hostel/sites/hello/site", at=0
+        ).killed
+        for at in range(MOST_POINTS):
+            ran = runs("apply", folder, part="mend", at=at, fine=True, snapshots=True)
+            visitor.check("hello", "new")
+            if ran.code == 0:
+                break
+            assert ran.killed, ran.err
+        assert at > 10
+        assert changed(former, ran.snapshot) == {}
+        assert "an earlier run was cut short" in ran.err
+        runs.finished(folder)
+
+
+def test_a_bare_server_is_made_ready_by_the_run_after_one_that_was_killed_anywhere(
+    server: DebianMachine, runs: Runs
+) -> None:
+    folder, last = put(server, "hello"), ""
+    former = runs.snapshot()
+    for at in range(MOST_POINTS):
+        ran = runs("apply", folder, at=at, snapshots=True)
+        assert ran.killed, ran.err
+        left = {name for name in changed(former, ran.snapshot) if not _stays(name)} if at else set()
+        assert not left, f"after a kill {last}"
+        last = ran.last
+        if last == "before verified":
+            break
+    assert at > 10
+    assert runs("apply", folder).code == 0
+    runs.finished(folder)
+    assert ask(server, HOST).text == "hello"
+
+
+def _stays(name: str) -> bool:
+    """Where the journal and the ledger lie."""
+    return name in ("/var/lib/hostel", "/var/lib/hostel/ledger.json")
