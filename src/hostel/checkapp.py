@@ -24,6 +24,14 @@ from hostel.machine import Machine
 MOST_OUTPUT = 20_000_000
 """An app that writes more than this many bytes while it is imported will not stop by itself."""
 
+GRACE = 3.0
+"""Seconds beyond its timeout that a check has to say so itself."""
+
+SLOW = (
+    "Something at module level waits or serves for ever (app.run(), a connection, a loop): put it "
+    'below `if __name__ == "__main__":`. If it only takes its time, raise timeout in [health].'
+)
+
 IMPORT_NAMES = {
     "PIL": "pillow",
     "bs4": "beautifulsoup4",
@@ -58,10 +66,12 @@ def check(boot_json: Path, python: Path, machine: Machine, timeout: float = 60) 
     script = (resources.files("hostel") / "boot" / "check.py").read_text()
     # The script goes along as an argument: the runner may not be able to read Hostel's folder.
     argv = [str(python), "-I", "-X", "utf8", "-c", script, str(boot_json), mark]
+    argv += [f"{timeout:g}"]
     with tempfile.TemporaryDirectory(prefix="hostel-check-") as folder:
         log = Path(folder, "output")
         child = machine.spawn(argv, env=boot["env"], cwd=Path(boot["cwd"]), log=log, as_runner=True)
-        end = _wait(child, log, machine, timeout)
+        # It gives up by itself and says where it is, unless it cannot even do that.
+        end = _wait(child, log, machine, timeout + GRACE)
         said, verdict = _split(log, mark)
     if verdict is None:
         raise _died(boot["app"], end, said, timeout)
@@ -111,8 +121,7 @@ def _died(app: str, end: str, said: str, timeout: float) -> HostelError:
         return HostelError(
             doing,
             f"its import did not end within {timeout:.0f} s",
-            "Something at module level waits or serves for ever (app.run(), a connection, a "
-            'loop): put it below `if __name__ == "__main__":`.',
+            SLOW,
             tail,
         )
     if kind == "output":
@@ -141,7 +150,7 @@ def _died(app: str, end: str, said: str, timeout: float) -> HostelError:
 def _unfit(boot: dict[str, Any], verdict: dict[str, Any], said: str) -> HostelError:
     problem, message = str(verdict.get("problem")), str(verdict.get("message"))
     detail = str(verdict.get("traceback", ""))
-    if problem == "exit" and said.strip():
+    if problem in ("exit", "slow") and said.strip():
         detail = f"{detail}\n\nIt wrote:\n" + "\n".join(said.strip().splitlines()[-10:])
     return HostelError(
         f"loading the app {boot['app']}", message, _remedy(problem, boot, verdict), detail.strip()
@@ -162,6 +171,7 @@ def _remedy(problem: str, boot: dict[str, Any], verdict: dict[str, Any]) -> str:
         "needs-factory-call": f'It has to be called: write app = "{where}:{name}()".',
         "asgi": "Hostel hosts WSGI apps. If the framework has a WSGI app too (Django: "
         "wsgi.application), name that one; else wrap it with a2wsgi.ASGIMiddleware.",
+        "slow": SLOW,
         "exit": "Nothing may call sys.exit() while the app is imported; look at what it wants.",
         "not-callable": f'Name the app itself: app = "{where}:NAME".',
         "wrong-signature": "A WSGI app is called with (environ, start_response).",

@@ -134,7 +134,7 @@ def _limits(instance: Instance) -> Iterator[Node]:
     yield line("MinSpareThreads", 1)
     yield line("MaxSpareThreads", workers)
     yield line("MaxConnectionsPerChild", 0)
-    yield line("AsyncRequestWorkerFactor", 1)
+    yield line("AsyncRequestWorkerFactor", 4)
     yield line("ListenBacklog", 1024)
     yield line("Timeout", instance.request_timeout)
     yield line(

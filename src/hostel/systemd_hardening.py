@@ -11,9 +11,7 @@ from hostel.platforms.debian import INSTANCES
 HARDENING = f"""
 UMask=0027
 LimitNOFILE=65536
-# A core dump would hold the environment. One byte is what the kernel takes for "neither to a file
-# nor to a program", of which one writes the environment into the journal.
-LimitCORE=1
+# LimitCORE= is set by boot/launch.py, for what is run by hand too.
 # No more of the processors than any other where all want them, however many processes it has.
 CPUWeight=100
 LogRateLimitIntervalSec=30s
@@ -24,7 +22,7 @@ SyslogIdentifier=%N
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
-TemporaryFileSystem=/dev/shm:mode=1777,size=50%%,nosuid,nodev
+TemporaryFileSystem=/dev/shm:mode=1777,size=50%,nosuid,nodev
 PrivateMounts=yes
 PrivateDevices=yes
 ProtectProc=invisible

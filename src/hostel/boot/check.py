@@ -1,11 +1,12 @@
 """Loads an app just as httpd will, in a process of its own, and says in one line how it went.
 
-Stands alone and is run by the site's own Python as `check.py BOOT_JSON [MARK]`; loads through
-the wsgi.py beside that boot.json. Sends no request to the app.
+Stands alone and is run by the site's own Python as `check.py BOOT_JSON [MARK [SECONDS]]`; loads
+through the wsgi.py beside that boot.json, for so many seconds. Sends no request to the app.
 """
 
 from __future__ import annotations
 
+import _thread
 import importlib.util
 import inspect
 import json
@@ -14,8 +15,9 @@ import re
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 GONE_MODULES = frozenset(
@@ -52,7 +54,7 @@ GONE_MESSAGES = re.compile(
 FACTORY_NAME = re.compile(r"(create|make|get|build)_|factory")
 
 
-def main(boot_json: Path, mark: str) -> None:
+def main(boot_json: Path, mark: str, seconds: float = 0) -> None:
     """Load the app and print the verdict, after `mark`, where stdout was."""
     sys.stdout.flush()
     out = os.dup(1)
@@ -60,6 +62,9 @@ def main(boot_json: Path, mark: str) -> None:
     began = time.monotonic()
     boot = json.loads(boot_json.read_bytes())
     wsgi = _sibling(boot_json)
+    if seconds:
+        here = _thread.get_ident()
+        _thread.start_new_thread(lambda: end(out, mark, slow(here, seconds, Path(boot["cwd"]))), ())
     try:
         verdict = examine(wsgi.start(boot_json), boot["app"], wsgi)
     except BaseException as error:
@@ -70,6 +75,20 @@ def main(boot_json: Path, mark: str) -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue
+    end(out, mark, verdict)
+
+
+def slow(thread: int, seconds: float, code: Path) -> dict[str, Any]:
+    """The verdict on an app that is not loaded after so many seconds: where it is then."""
+    time.sleep(seconds)
+    stack = traceback.extract_stack(sys._current_frames()[thread])
+    lines = ["It was here, the innermost last:", *frames(stack, code)]
+    message = f"its import did not end within {seconds:g} s"
+    return _problem("slow", message, traceback="\n".join(lines))
+
+
+def end(out: int, mark: str, verdict: dict[str, Any]) -> None:
+    """Print the verdict and end the process."""
     line = f"\n{mark}{json.dumps(verdict)}\n".encode()
     while line:
         line = line[os.write(out, line) :]
@@ -177,18 +196,19 @@ def story(error: BaseException, code: Path) -> str:
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        lines = [*frames(current.__traceback__, code), *_words(current, code)]
+        stack = traceback.extract_tb(current.__traceback__)
+        lines = [*frames(stack, code), *_words(current, code)]
         parts.append("\n".join(lines))
         follow = None if current.__suppress_context__ else current.__context__
         current = current.__cause__ or follow
     return "\n\nand because of that:\n\n".join(reversed(parts))
 
 
-def frames(trace: TracebackType | None, code: Path) -> list[str]:
+def frames(stack: Iterable[traceback.FrameSummary], code: Path) -> list[str]:
     """One entry a frame of the app's, one line for each run of frames in a package."""
     lines: list[str] = []
     run, count = "", 0
-    for frame in [*traceback.extract_tb(trace), None]:
+    for frame in [*stack, None]:
         owner = "" if frame is None else owner_of(frame.filename, code)
         if frame is not None and owner is None:
             continue
@@ -251,4 +271,5 @@ def _problem(problem: str, message: str, **more: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
+    given = [*sys.argv[2:], ""]
+    main(Path(sys.argv[1]), given[0], float(given[1]) if len(given) > 2 else 0)

@@ -7,9 +7,11 @@ starts nothing beside itself and prints nothing unless it fails.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import resource
 import sys
 from typing import Any, NoReturn
 
@@ -34,6 +36,7 @@ def main(arguments: list[str]) -> NoReturn:
     rest = arguments[1:] if httpd else arguments
     if len(rest) < 3 or rest[1] != "--":
         fail(2, USAGE)
+    no_core_dumps()
     boot = read(rest[0])
     environment = environment_of(boot, for_httpd() if httpd else passed(FROM_TERMINAL))
     try:
@@ -41,6 +44,13 @@ def main(arguments: list[str]) -> NoReturn:
     except OSError as error:
         fail(NOT_RUN, f"cannot enter {boot['cwd']}: {error.strerror}")
     execute([os.fsencode(word) for word in rest[2:]], environment)
+
+
+def no_core_dumps() -> None:
+    """A core dump would hold the environment. One byte is what the kernel takes for "neither to a
+    file nor to a program", of which one writes the environment into the journal."""
+    with contextlib.suppress(ValueError, OSError):  # None are allowed already.
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
 def read(path: str) -> dict[str, Any]:

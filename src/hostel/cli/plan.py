@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,22 +83,26 @@ def plans_of(targets: tuple[str, ...], host: Host, *, quiet: bool = False) -> li
         return plans
     httpd = host.httpd()
     for project in projects:
-        planned, why = _of_site(project, host, httpd)
-        plans.append(_said(planned, why))
-        if not quiet:
-            _show(planned, why)
+        for planned, why in _of_site(project, host, httpd):
+            plans.append(_said(planned, why))
+            if not quiet:
+                _show(planned, why)
     return plans
 
 
-def _of_site(project: Project, host: Host, httpd: Any) -> tuple[Planned, list[Reason]]:
+def _of_site(project: Project, host: Host, httpd: Any) -> Iterator[tuple[Planned, list[Reason]]]:
+    """The site's own plan, and before it that of the PostgreSQL it needs, if there is none yet."""
     from hostel import envstore
     from hostel.server import planning, prepare, reasons
 
     prepared = prepare.of_project(project, host, httpd)
+    postgresql = planning.of_postgresql(prepared.setting, host)
+    if postgresql is not None and postgresql.plan:
+        yield postgresql, []
     planned = planning.of_site(prepared, host)
     secret = envstore.load(prepared.setting.places.store).values
     why = reasons.reasons(prepared.live, prepared.setting, secret) if prepared.is_new else []
-    return planned, why
+    yield planned, why
 
 
 def _said(planned: Planned, why: list[Reason]) -> dict[str, Any]:

@@ -40,10 +40,11 @@ def rollback(site: str | None, wanted: str | None, as_json: bool) -> None:
         if deploy.mend(host):
             screen.note("an earlier run was cut short; what it had begun was undone")
         old, hooks = chosen(name, wanted, host)
-        click.echo(f"back to generation {old.number}, made {old.made}", err=True)
+        release = f"release {old.release.id}, made {old.made}"
+        click.echo(f"back to generation {old.number}: {release}", err=True)
         deployed = deploy.back_to(old, host, screen.Steps())
     if hooks:
-        screen.note(f"not undone, since only you can know how: {hooks}")
+        screen.note(f"what release hooks did to data is not undone: {hooks}")
     if as_json:
         click.echo(json.dumps({"version": 1, "sites": [as_facts(deployed)]}, indent=2))
     else:
@@ -53,49 +54,33 @@ def rollback(site: str | None, wanted: str | None, as_json: bool) -> None:
 def chosen(name: str, wanted: str | None, host: Host) -> tuple[Generation, str]:
     """The generation to go back to, and what the release hooks since then have done, in words."""
     from hostel.errors import UsageError
-    from hostel.server import generations
+    from hostel.server import generations, history
 
-    places = host.places.site(name)
-    doing = f"rolling {name} back"
+    places, doing = host.places.site(name), f"rolling {name} back"
     live = generations.live_of(places, host.machine)
     if live is None:
         raise UsageError(
             doing, "no such site is live here", "`hostel status` lists those that are."
         )
     known = generations.all_of(places, host.machine)
-    current = known.get(live.number)
-    # A rollback's generation is an old one again: what counts is what it was made from.
-    origin = current.of or current.number if current else live.number
-    earlier = [one for one in known.values() if one.number < origin and one.of is None]
-    if wanted is not None:
-        earlier = [
-            one
-            for one in known.values()
-            if one.number != live.number
-            and (
-                str(one.number) == wanted
-                or (len(wanted) >= 4 and one.release.id.startswith(wanted))
-            )
-        ]
-    if not earlier:
-        listed = ", ".join(f"{one.number} ({one.release.id})" for one in known.values())
-        raise UsageError(
-            doing,
-            f"there is no generation {wanted} of it" if wanted else "nothing was live before it",
-            f"There are: {listed}" if listed else "",
-        )
-    old = earlier[-1]
-    since = [one for one in known.values() if old.number < one.number <= live.number]
-    return old, _hooks(since, old)
+    listed = "\n".join(_line(one, live.number) for one in known.values())
+    try:
+        old = history.named(wanted, known) if wanted else history.before(live.number, known)
+    except ValueError as error:
+        remedy = "Name one of these: its number, or how its release begins."
+        raise UsageError(doing, str(error), remedy, listed) from None
+    if old is None:
+        remedy = "Any of these can be named: --to NUMBER." if len(known) > 1 else ""
+        raise UsageError(doing, "nothing that was live before it is kept", remedy, listed)
+    if old.number == live.number:
+        raise UsageError(doing, f"generation {old.number} is what is live", "", listed)
+    ran = history.hooks_since(old, known.values())
+    return old, "; ".join(f"`{hook}` of release {release}" for release, hook in ran.items())
 
 
-def _hooks(since: list[Generation], old: Generation) -> str:
-    """The release hooks of releases that came after the old one."""
-    ran = {
-        one.release.id: " ".join(one.site["hooks"]["release"])
-        for one in since
-        if one.site.get("hooks", {}).get("release")
-        and one.of is None
-        and one.release.id != old.release.id
-    }
-    return "; ".join(f"`{hook}` of release {release}" for release, hook in ran.items())
+def _line(one: Generation, live: int) -> str:
+    again = f", {one.of} again" if one.of else ""
+    return (
+        f"generation {one.number}{again}: release {one.release.id}, made {one.made}"
+        f"{', live' if one.number == live else ''}"
+    )

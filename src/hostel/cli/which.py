@@ -90,7 +90,12 @@ def name_in(target: Target) -> str:
         return site_values.name_from(target.root.name)
     with Machine().eyes_of_owner(target.root):
         text = sitefile.read(target.site_file)
-    said = sitefile.table_of(text, target.site_file.name, target.table).get("name")
+    try:
+        said = sitefile.table_of(text, target.site_file.name, target.table).get("name")
+    except UsageError:
+        said = _live_from(target.root)
+        if said is None:
+            raise
     if said is None:
         return site_values.name_from(target.root.name)
     try:
@@ -99,6 +104,20 @@ def name_in(target: Target) -> str:
         raise UsageError(
             f"reading {target.site_file}", f"name: {error}", "Correct it, or use --site NAME."
         ) from None
+
+
+def _live_from(root: Path) -> str | None:
+    """The site that was made live from this folder, whatever its site file says by now."""
+    from hostel.errors import HostelError
+    from hostel.machine import Machine
+    from hostel.server import generations
+
+    for name in sites():
+        with contextlib.suppress(HostelError, OSError):
+            live = generations.live_of(PLACES.site(name), Machine())
+            if live is not None and live.root == str(root):
+                return name
+    return None
 
 
 def _suggested() -> str:

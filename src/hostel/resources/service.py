@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.errors import HostelError
+from hostel.log_files import open_log
 from hostel.log_join import readable
 from hostel.machine import Machine
 from hostel.plan import Change, Key, State, key, name_of
@@ -214,13 +215,15 @@ class _End:
 
     def since(self, path: Path | None) -> list[str]:
         """The new lines for people; of the whole file, if the log has gone on in another."""
-        if path is None or not path.exists():
+        # The folder is the app's: what it put there instead of a log is not read.
+        opened = open_log(path) if path else None
+        if path is None or opened is None:
             return []
-        with path.open("rb") as file:
+        with opened as file:
             size = file.seek(0, os.SEEK_END)
             begin = self.size if path == self.path and size >= self.size else 0
             file.seek(max(begin, size - MOST_READ))
-                text = file.read().decode(errors="replace")
+            text = file.read().decode(errors="replace")
         # The unit has ended: what lives is another instance, which writes into the same log.
         return readable(text, _lives)
 

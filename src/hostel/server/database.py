@@ -34,20 +34,24 @@ def address(places: SitePlaces, database: Database) -> DatabaseAddress:
     return DatabaseAddress(places.user, places.name, SOCKETS, database.port)
 
 
-def database_states(
-    places: SitePlaces, database: Database, extensions: tuple[str, ...]
-) -> dict[Key, State]:
-    """PostgreSQL, the site's role and its database. A cluster that was there is used as it is,
-    whichever packages it came with.
+def postgresql_states(*, is_first: bool) -> dict[Key, State]:
+    """PostgreSQL itself. A cluster that was there is used as it is, whichever packages it came
+    with; `is_first` says that there is none yet.
     """
     states: dict[Key, State] = {}
-    cluster, role = system_cluster_key(), role_key(places.user)
-    if database.is_first:
+    if is_first:
         states[packages_key(POSTGRESQL)] = PackagesState(names=(POSTGRESQL,))
-    states[cluster] = SystemClusterState(needs=tuple(states))
-    states[role] = RoleState(needs=(cluster,))
-    states[database_key(places.name)] = DatabaseState.of(places.user, extensions, (cluster, role))
+    states[system_cluster_key()] = SystemClusterState(needs=tuple(states))
     return states
+
+
+def database_states(places: SitePlaces, extensions: tuple[str, ...]) -> dict[Key, State]:
+    """The site's role and its database."""
+    role = role_key(places.user)
+    return {
+        role: RoleState(),
+        database_key(places.name): DatabaseState.of(places.user, extensions, (role,)),
+    }
 
 
 def database_keys(places: SitePlaces) -> tuple[Key, ...]:

@@ -34,6 +34,8 @@ from hostel.server.world import journal_of, world_of
 Say = Callable[[str], None]
 
 STEPS = {
+    "pgcluster": "starting PostgreSQL",
+    "database": "making the database",
     "package": "installing packages",
     "user": "making the user",
     "certificate": "issuing the certificate",
@@ -121,6 +123,9 @@ def _deploy(
     host.forget()
     setting = prepared.setting
     notes: list[str] = []
+    postgresql = planning.of_postgresql(setting, host)
+    if postgresql is not None and postgresql.plan:
+        _go(postgresql, host, lambda: None, say)
     actions = _actions(prepared, host, notes)
     which = release_key(setting.site.name, setting.release.id)
     builders = {which: lambda: _built(setting, host, httpd, say)}

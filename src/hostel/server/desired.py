@@ -35,7 +35,7 @@ def site_states(setting: Setting, made: str, *, checked: bool) -> dict[Key, Stat
     states |= _files(setting, made)
     if setting.database is not None and setting.site.database is not None:
         extensions = setting.site.database.extensions
-        states |= database_states(setting.places, setting.database, extensions)
+        states |= database_states(setting.places, extensions)
     release = release_key(setting.site.name, setting.release.id)
     states[release] = ReleaseState(
         venv=setting.release.venv, module=setting.release.module, needs=tuple(states)

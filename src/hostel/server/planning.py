@@ -20,7 +20,7 @@ from hostel.resources.service import service_key
 from hostel.resources.site_certificate import certificate_key
 from hostel.resources.user import user_key
 from hostel.server import beside
-from hostel.server.database import database_keys
+from hostel.server.database import database_keys, postgresql_states
 from hostel.server.desired import (
     check_key,
     folders,
@@ -57,6 +57,17 @@ def of_machine(host: Host, keep: frozenset[Key] = NOTHING) -> Planned:
     """The server's own part. `keep` are keys of things that stay as somebody changed them."""
     world = world_of(host)
     return _planned("this server", machine_states(host.places, host.ports, scripts()), world, keep)
+
+
+def of_postgresql(setting: Setting, host: Host) -> Planned | None:
+    """The PostgreSQL that the site's database is in; None where it asks for none.
+
+    A plan of its own: a site that fails must not take it away again from the next one.
+    """
+    if setting.database is None:
+        return None
+    states = postgresql_states(is_first=setting.database.is_first)
+    return _planned("PostgreSQL", states, world_of(host), NOTHING)
 
 
 def of_site(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hostel.apply import apply
 from hostel.errors import HostelError, UsageError
 from hostel.interrupts import Interrupted
+from hostel.plan import key
 from hostel.platforms.debian import SitePlaces
 from hostel.processes import wait
 from hostel.resources.service import OURS
@@ -38,7 +39,9 @@ def remove(name: str, host: Host, say: Say, *, data: bool) -> list[str]:
         ) from error
     if data:
         return []
-    return [f"its data stay in {places.data}, its logs in {places.log}, its user {places.user}"]
+    stay = f"its data stay in {places.data}, its logs in {places.log}, its user {places.user}"
+    database = key("database", places.name) in world_of(host).ledger.digests
+    return [stay + (f", its database {places.name}" if database else "")]
 
 
 def _is_here(places: SitePlaces, host: Host, *, data: bool) -> bool:

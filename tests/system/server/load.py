@@ -278,7 +278,6 @@ class Line:
             return True
         self._close()
         self.client.tally.idle += pausing
-        if pausing: print('idle', self.generation, self.client.tally.newest, round(time.monotonic()-self.client.t0,2), self.answers, file=sys.stderr)
         if not pausing:
             self.ask()
         return False
@@ -303,7 +302,6 @@ class Line:
         self.generation = generation
         self.answers += 1
         if self.answers == 1:
-            if generation > tally.newest: self.client.t0 = time.monotonic()
             tally.newest = max(tally.newest, generation)
 
     def _next(self) -> bool:
@@ -329,7 +327,6 @@ class Line:
             self.client.wrong("cut short", f"{how} after {part[-200:]!r}")
         elif again:
             self.client.tally.met += 1
-            print('met', self.generation, self.client.tally.newest, round(time.monotonic()-self.client.t0,2), self.answers, how, file=sys.stderr)
             self._send()  # Not lost: nobody has begun to answer it, so it is asked once more.
             return
         else:
