@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,8 +31,11 @@ Examples:
     metavar="KEY",
     help="Leave what was changed by hand as it is; KEY as `hostel plan --json` shows it.",
 )
+@click.option("--yes", "-y", is_flag=True, help="Install missing packages without asking.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON object with "version": 1.')
-def apply(targets: tuple[str, ...], everything: bool, keep: tuple[str, ...], as_json: bool) -> None:
+def apply(
+    targets: tuple[str, ...], everything: bool, keep: tuple[str, ...], yes: bool, as_json: bool
+) -> None:
     """Bring the sites in the folders TARGETS (default: here) into service on this server.
 
     Each change is a new instance and a switch: if the new one does not answer, the old one serves
@@ -39,7 +43,7 @@ def apply(targets: tuple[str, ...], everything: bool, keep: tuple[str, ...], as_
     """
     from hostel.cli.plan import targets_of
     from hostel.plan import Key
-    from hostel.server import deploy, prepare
+    from hostel.server import deploy, planning, prepare
     from hostel.server.host import host_here, locked
 
     host = host_here()
@@ -53,6 +57,8 @@ def apply(targets: tuple[str, ...], everything: bool, keep: tuple[str, ...], as_
             prepare.open_project(target)
             for target in targets_of(targets, host, everything=everything)
         ]
+        if not yes:
+            _consent(planning.missing_packages(host, [project.site for project in projects]))
         deploy.settle_machine(host, steps, kept)
         for project in projects:
             for text in project.notes:
@@ -63,6 +69,13 @@ def apply(targets: tuple[str, ...], everything: bool, keep: tuple[str, ...], as_
                 announce(deployed)
     if as_json:
         click.echo(json.dumps({"version": 1, "sites": [as_facts(one) for one in done]}, indent=2))
+
+
+def _consent(packages: tuple[str, ...]) -> None:
+    """Ask once before apt installs anything; where nobody can be asked, `apply` was the answer."""
+    if packages and sys.stdin.isatty():
+        click.echo(f"apt will install: {' '.join(packages)}", err=True)
+        click.confirm("Go on?", default=True, abort=True, err=True)
 
 
 def announce(deployed: Deployed) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostel.apt import Apt
 from hostel.drift import Drift, drifts, kept
 from hostel.environ import PORT
 from hostel.owned_world import OwnedWorld
@@ -20,7 +21,7 @@ from hostel.resources.service import service_key
 from hostel.resources.site_certificate import certificate_key
 from hostel.resources.user import user_key
 from hostel.server import beside
-from hostel.server.database import database_keys, postgresql_states
+from hostel.server.database import POSTGRESQL, database_keys, postgresql_states
 from hostel.server.desired import (
     check_key,
     folders,
@@ -34,7 +35,9 @@ from hostel.server.machine_part import machine_states
 from hostel.server.prepare import Prepared
 from hostel.server.setting import Setting
 from hostel.server.world import world_of
+from hostel.site import Site
 from hostel.states import file_key
+from hostel.system_postgres import cluster_here
 
 Action = Callable[[], None]
 Builder = Callable[[], Release]
@@ -57,6 +60,14 @@ def of_machine(host: Host, keep: frozenset[Key] = NOTHING) -> Planned:
     """The server's own part. `keep` are keys of things that stay as somebody changed them."""
     world = world_of(host)
     return _planned("this server", machine_states(host.places, host.ports, scripts()), world, keep)
+
+
+def missing_packages(host: Host, sites: Iterable[Site]) -> tuple[str, ...]:
+    """What apt would install for these sites, on this server as it is."""
+    wanted = {*debian.PACKAGES}
+    if any(site.database is not None for site in sites) and cluster_here(host.machine) is None:
+        wanted.add(POSTGRESQL)
+    return tuple(sorted(wanted - Apt(host.machine).installed(wanted)))
 
 
 def of_postgresql(setting: Setting, host: Host) -> Planned | None:

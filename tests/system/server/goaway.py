@@ -108,8 +108,8 @@ class Http2Line:
         match frame:
             case HeadersFrame():
                 assert "END_HEADERS" in frame.flags
-                fields = dict(self.decoder.decode(frame.data))
-                stream.status = stream.status or int(fields[":status"])
+                fields = dict(self.decoder.decode(frame.data, raw=True))
+                stream.status = stream.status or int(fields[b":status"])
             case DataFrame():
                 stream.body += frame.data
             case RstStreamFrame():
@@ -119,11 +119,10 @@ class Http2Line:
                 self.goaways.append(frame.last_stream_id)
                 for number, one in self.streams.items():
                     one.refused = one.refused or number > frame.last_stream_id
-            case SettingsFrame() | PingFrame() if "ACK" not in frame.flags:
-                answer = type(frame)(0, flags=["ACK"])
-                if isinstance(frame, PingFrame):
-                    answer.opaque_data = frame.opaque_data
-                self._send(answer)
+            case SettingsFrame() if "ACK" not in frame.flags:
+                self._send(SettingsFrame(0, flags=["ACK"]))
+            case PingFrame() if "ACK" not in frame.flags:
+                self._send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
             case _:
                 pass
         if "END_STREAM" in frame.flags:

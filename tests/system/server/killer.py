@@ -197,8 +197,8 @@ def _add(found: dict[str, str], path: Path) -> None:
     others = name.startswith(UNITS) and "hostel" not in name
     # What an instance writes into its run folder is its own.
     own = len(path.parts) > 4 and name.startswith("/run/hostel/")
-    # A cache of the project's digests, which planning writes.
-    own = own or path.name == "index.json"
+    # A cache of the project's digests, which planning writes; and logs.
+    own = own or path.name == "index.json" or name.endswith(".log")
     if others or own or name.startswith(SHARED):
         return
     with contextlib.suppress(FileNotFoundError):
@@ -206,7 +206,7 @@ def _add(found: dict[str, str], path: Path) -> None:
         kind = f"{stat.filemode(info.st_mode)} {_owner(info)}"
         if stat.S_ISLNK(info.st_mode):
             kind += f" -> {path.readlink()}"
-        elif stat.S_ISREG(info.st_mode) and not name.startswith(LOGS):
+        elif stat.S_ISREG(info.st_mode):
             kind += f" {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
         found[name] = kind
 

@@ -15,6 +15,12 @@ def test_a_bare_server_becomes_a_host_with_one_command(server: DebianMachine) ->
     folder = put_site(server, "hello")
     planned = server.run(["hostel", "plan", folder], check=True).stdout
     assert "haproxy" in planned
+    # At a terminal one is asked before apt installs anything; no is an answer.
+    typed = ["script", "-qec", f"hostel apply {folder}", "/dev/null"]
+    refused = server.run(typed, stdin="n\n", timeout=600)
+    assert "haproxy" in refused.stdout
+    assert refused.returncode != 0
+    assert not server.exists("/usr/sbin/haproxy")
     server.run(["hostel", "apply", folder], check=True, timeout=600)
     assert ask(server, "hello.example.com").text == "hello"
     assert plan_is_empty(server, folder)

@@ -68,27 +68,25 @@ def test_an_update_killed_anywhere_is_undone_by_the_next_run_and_the_site_serves
 
 
 @on_applied
-def test_an_update_killed_while_it_clears_away_is_live_and_cleared_by_the_next_run(
+def test_an_update_killed_while_it_clears_away_is_live_and_the_next_run_clears_on(
     server: DebianMachine, runs: Runs
 ) -> None:
-    """Six generations were there before, so that old ones go, too."""
+    """Five generations were there before, so that an old one goes, too."""
+    texts = [f"text {number}" for number in range(5)]
+    for text in texts:
+        assert runs("apply", put(server, text)).code == 0
     with Visitor(server, HOST) as visitor:
-        for number in range(5):
-            assert runs("apply", put(server, f"old {number}")).code == 0
-        before = "old 4"
-        for at in range(MOST_POINTS):
-            new = f"new {at}"
-            folder = put(server, new)
-            ran = runs("apply", folder, part="clear", at=at)
-            assert ran.killed or ran.code == 0, ran.err
-            visitor.check("hello", *(f"old {number}" for number in range(5)), before, new)
-            assert ask(server, HOST).text == new
-            assert runs("apply", folder).code == 0
-            runs.finished(folder)
-            before = new
-            if not ran.killed:
-                break
-        assert at > 10
+        folder = put(server, "new")
+        for number, ran in enumerate(cleared_by_kills(runs, "apply", folder)):
+            visitor.check(*(["new"] if number else [texts[-1], "new"]))
+        assert number > 10
+        runs.finished(folder)
+        assert not server.exists("/srv/hostel/hello/generations/1")
+        killed = runs("apply", put(server, "newer"), part="clear", match="verified", at=0)
+        assert killed.killed
+        assert runs("apply", folder).code == 0
+        runs.finished(folder)
+        visitor.check("new", "newer")
 
 
 @on_applied
@@ -114,26 +112,27 @@ def test_a_first_apply_killed_anywhere_leaves_nothing_and_its_removal_goes_on_wh
             visitor.check("hello")
         runs.finished(folder)
         assert ask(server, "second.example.com").text == "second"
-        removed_by_kills(runs, "remove", "second", "--yes")
+        assert len([*cleared_by_kills(runs, "remove", "second", "--yes")]) > 20
         assert server.exists("/srv/hostel/second/data")
         runs.settled()
         assert runs("apply", folder).code == 0
         runs.finished(folder)
-        removed_by_kills(runs, "remove", "second", "--yes", "--data")
+        assert len([*cleared_by_kills(runs, "remove", "second", "--yes", "--data")]) > 20
         runs.settled()
         assert changed(without, runs.snapshot()) == {}
         visitor.check("hello")
 
 
-def removed_by_kills(runs: Runs, *argv: str) -> None:
-    """Kill the removal before and after each change; nothing is undone, so each gets further."""
+def cleared_by_kills(runs: Runs, *argv: str) -> Iterator[Ran]:
+    """Kill it before and after each change that is made when all is verified: none is undone, so
+    each run gets further; the last one ends."""
     for kill in range(MOST_POINTS):
         ran = runs(*argv, part="clear", match="enact", at=kill % 2)
+        yield ran
         if ran.code == 0:
-            assert kill > 20
             return
         assert ran.killed, ran.err
-    raise AssertionError(f"not removed after {MOST_POINTS} kills")
+    raise AssertionError(f"not done after {MOST_POINTS} kills")
 
 
 @on_applied

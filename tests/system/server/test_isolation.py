@@ -142,7 +142,13 @@ def test_a_site_reads_nothing_of_another_nor_of_hostels(server: DebianMachine) -
         paths += [f"/proc/{pid}/{name}" for name in ("environ", "cmdline", "maps", "fd", "cwd")]
     read = within(server, READ.format(paths=paths))
     # The names of the sites are no secret, and a folder above all sites' is no site's.
-    open_to_all = {"/etc/hostel/sites", "/var/lib/hostel/sites", "/var/log/journal", "/run/log"}
+    open_to_all = {
+        "/etc/hostel/sites",
+        "/var/lib/hostel/sites",
+        "/var/log/journal",
+        "/run/log",
+        "/run/log/journal",
+    }
     assert any(path.endswith(".journal") for path in paths)
     journals = {path for path in read if path.startswith("/var/log/journal/") and "." not in path}
     assert {*read} <= open_to_all | journals
