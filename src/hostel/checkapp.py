@@ -32,6 +32,12 @@ SLOW = (
     'below `if __name__ == "__main__":`. If it only takes its time, raise timeout in [health].'
 )
 
+_MACHINERY = re.compile(
+    r'\s*File "(?:<frozen importlib|<string>"|.*/importlib/__init__\.py"'
+    r'|.*/(?:wsgi|load)\.py", line \d+ in (?:start|load|load_file)$)'
+)
+"""Lines of a crash that lead through Python's and Hostel's own ways of importing."""
+
 IMPORT_NAMES = {
     "PIL": "pillow",
     "bs4": "beautifulsoup4",
@@ -115,7 +121,8 @@ def _split(log: Path, mark: str) -> tuple[str, dict[str, Any] | None]:
 def _died(app: str, end: str, said: str, timeout: float) -> HostelError:
     """The process ended without a verdict."""
     doing = f"loading the app {app}"
-    tail = "\n".join(said.strip().splitlines()[-15:])
+    lines = [line for line in said.strip().splitlines() if not _MACHINERY.match(line)]
+    tail = "\n".join(lines[-15:])
     kind, _, number = end.partition(" ")
     if kind == "timeout":
         return HostelError(
@@ -135,7 +142,7 @@ def _died(app: str, end: str, said: str, timeout: float) -> HostelError:
         with contextlib.suppress(ValueError):
             name = signal.Signals(int(number)).name
             remedy = {
-                "SIGSEGV": "An extension module crashes: look which one was imported last.",
+                "SIGSEGV": "An extension module crashes; the lines above say where it was called.",
                 "SIGKILL": "Something killed it: it may need more memory than it is allowed.",
             }.get(name, "")
             return HostelError(doing, f"the process was ended by {name}", remedy, tail)

@@ -12,7 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from hostel.account import Account
-from hostel.instance_conf import Instance, StaticFolder, configuration
+from hostel.instance import Instance, StaticFolder
+from hostel.instance_conf import configuration
 from hostel.plan import Key, State, key
 from hostel.platforms.layout import Layout
 from hostel.site import Site
@@ -58,7 +59,7 @@ class Wanted:
     web: Web
     code: Code
     env: dict[str, str]
-    boot_script: bytes
+    boot_scripts: dict[str, bytes]
     processes: int
     threads: int
     database: dict[Key, State]
@@ -66,7 +67,9 @@ class Wanted:
 
 def generation(wanted: Wanted) -> Path:
     """The folder of the boot files, named by their content; old ones serve until the switch."""
-    digest = sha256(boot_json(wanted) + wanted.boot_script).hexdigest()[:16]
+    texts = {**wanted.boot_scripts, "boot.json": boot_json(wanted)}
+    marks = {name: sha256(text).hexdigest() for name, text in texts.items()}
+    digest = sha256(json.dumps(marks, sort_keys=True).encode()).hexdigest()[:16]
     return wanted.layout.instance / digest
 
 
@@ -97,18 +100,19 @@ def desired(wanted: Wanted) -> dict[Key, State]:
     states: dict[Key, State] = dict(wanted.database)
     boot = generation(wanted)
     runner = wanted.runner
-    script, facts = boot / "wsgi.py", boot / "boot.json"
-    states[file_key(script)] = FileState.of(wanted.boot_script, mode=0o444, owner=runner)
+    for name, text in wanted.boot_scripts.items():
+        states[file_key(boot / name)] = FileState.of(text, mode=0o444, owner=runner)
+    facts = boot / "boot.json"
     states[file_key(facts)] = FileState.of(boot_json(wanted), mode=0o400, owner=runner, secret=True)
-    conf = _instance(wanted, script)
-    files = [file_key(script), file_key(facts)]
+    conf = _instance(wanted, boot / "wsgi.py")
+    files = [file_key(boot / name) for name in (*wanted.boot_scripts, facts.name)]
     if conf.certificate is not None and wanted.web.certificate is not None:
         states[file_key(conf.certificate)] = FileState.of(
             wanted.web.certificate, mode=0o400, owner=runner, secret=True
         )
         files.append(file_key(conf.certificate))
-    text = configuration(conf).encode()
-    states[file_key(wanted.layout.conf)] = FileState.of(text, mode=0o444, owner=runner)
+    httpd = configuration(conf).encode()
+    states[file_key(wanted.layout.conf)] = FileState.of(httpd, mode=0o444, owner=runner)
     ready = (*files, *wanted.database)
     states[CHECK] = Done(digest=boot.name, needs=ready)
     states |= _hook(wanted, (*ready, CHECK))

@@ -1,80 +1,20 @@
 """The httpd configuration of one instance: the whole web server of one release. Pure.
 
-What the guide's VirtualHost became: TLS, redirects, static files, limits, headers, mod_wsgi in
-embedded mode. Knows nothing of files on disk beyond the paths it is given.
+What the guide has around its VirtualHost: modules, limits, logs, headers, mod_wsgi in embedded
+mode. The virtual hosts are in `instance_hosts`. Knows nothing of files on disk beyond the paths it
+is given.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 from hostel.httpd import DOLLAR, Node, Unquotable, block, expression_text, line, render
-from hostel.httpd_tables import COMPRESSIBLE, TLS_CIPHERS, TYPES
+from hostel.httpd_tables import TYPES
+from hostel.instance import PROBE_AGENT, Instance
+from hostel.instance_hosts import hosts
 from hostel.logs import ACCESS_LOG_FORMAT, ERROR_LOG_FORMAT
-
-PROBE_AGENT = "hostel-probe"
-"""User-Agent of Hostel's own requests; they stay out of the access log."""
-
-MARKER = "/.well-known/hostel/"
-"""Below it each generation answers 204 at its own name, so that a switch can be seen."""
-
-
-@dataclass(frozen=True)
-class StaticFolder:
-    """A URL prefix without its closing slash, and the folder below it."""
-
-    prefix: str
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Behind:
-    """A router in front: it passes connections on with the PROXY protocol, and these are the
-    ports that visitors see.
-    """
-
-    http: int
-    https: int
-
-
-@dataclass(frozen=True)
-class Instance:
-    """All that an instance's configuration depends on. Times in seconds, sizes in bytes."""
-
-    name: str
-    modules_dir: Path
-    builtin: frozenset[str]
-    mod_wsgi: Path
-    venv: Path
-    script: Path
-    run: Path
-    log: Path
-    drain_flag: Path
-    generation: str
-    addresses: tuple[str, ...]
-    http_port: int
-    https_port: int
-    certificate: Path | None
-    domains: tuple[str, ...]
-    any_name: bool
-    processes: int
-    threads: int
-    request_timeout: int
-    max_body: int
-    static: tuple[StaticFolder, ...]
-    keepalive: int = 15
-    rotatelogs: Path | None = None
-    behind: Behind | None = None
-
-    @property
-    def public_port(self) -> int:
-        """The port of the site's own addresses, as visitors see it."""
-        if self.behind is not None:
-            return self.behind.https if self.certificate else self.behind.http
-        return self.https_port if self.certificate else self.http_port
 
 
 def modules(instance: Instance) -> tuple[str, ...]:
@@ -99,7 +39,7 @@ def configuration(instance: Instance) -> str:
     return (
         f"# {instance.name}: written by Hostel; it is replaced at the next change.\n"
         + render([*_server(instance), *_limits(instance), *_logging(instance)])
-        + render([*_python(instance), *_defaults(instance), *_hosts(instance)])
+        + render([*_python(instance), *_defaults(instance), *hosts(instance)])
     )
 
 
@@ -213,7 +153,11 @@ def _defaults(instance: Instance) -> Iterator[Node]:
     # A response header of the app wins: these are only what it did not decide.
     yield line("Header", "setifempty", "X-Content-Type-Options", "nosniff")
     yield line("Header", "setifempty", "Referrer-Policy", "strict-origin-when-cross-origin")
-    yield line("SetEnvIfExpr", f"-f {expression_text(str(instance.drain_flag))}", "nokeepalive")
+    draining = f"-f {expression_text(str(instance.drain_flag))}"
+    yield line("SetEnvIfExpr", draining, "nokeepalive")
+    # The same for what was in flight when it began.
+    was_in_flight = f"expr={draining} && -z reqenv('nokeepalive')"
+    yield line("Header", "always", "set", "Connection", "close", was_in_flight)
     # Who asks before sending may never send: httpd must not wait for it to end the answer, nor
     # take the next request for it.
     yield line("SetEnvIf", "Expect", ".", "nokeepalive")
@@ -223,138 +167,6 @@ def _defaults(instance: Instance) -> Iterator[Node]:
         "%{SERVER_PROTOCOL} == 'HTTP/1.0' && -n req_novary('Transfer-Encoding')",
         "nokeepalive",
     )
-
-
-def _hosts(instance: Instance) -> Iterator[Node]:
-    if instance.certificate is None:
-        yield from _site_hosts(instance, instance.http_port, [])
-        return
-    yield from _redirects(instance)
-    yield line("SSLProtocol", "-all", "+TLSv1.2", "+TLSv1.3")
-    yield line("SSLCipherSuite", TLS_CIPHERS)
-    yield line("SSLHonorCipherOrder", "Off")
-    yield line("SSLSessionCache", "none")
-    yield line("SSLStrictSNIVHostCheck", "Off")
-    # Its threads come as they are needed; one for each of ours would cost memory all the time.
-    yield line("H2MinWorkers", 4)
-    yield from _site_hosts(
-        instance,
-        instance.https_port,
-        [
-            line("SSLEngine", "On"),
-            line("SSLCertificateFile", instance.certificate),
-            line("Protocols", "h2", "http/1.1"),
-            line("H2Upgrade", "Off"),
-        ],
-    )
-
-
-def _site_hosts(instance: Instance, port: int, tls: list[Node]) -> Iterator[Node]:
-    """The virtual host of the site, after one that refuses every name that is not the site's."""
-    if not instance.any_name:
-        yield _refusal(port, "No site answers to this name here.", *tls)
-    first, *others = names(instance)
-    yield block(
-        "VirtualHost",
-        [f"*:{port}"],
-        [
-            line("ServerName", f"{first}:{instance.public_port}" if instance.behind else first),
-            *([line("ServerAlias", *others)] if others else []),
-            *tls,
-            ENCODED_SLASHES,
-            *(_limit_of_http2(instance) if instance.certificate else []),
-            line("Redirect", "204", f"{MARKER}{instance.generation}"),
-            *_static(instance),
-            block("Location", ["/"], [line("Require", "all", "granted")]),
-            line("WSGIScriptAlias", "/", instance.script),
-        ],
-    )
-
-
-def _refusal(port: int, text: str, *tls: Node) -> Node:
-    """The virtual host for every name that no other one has."""
-    return block(
-        "VirtualHost",
-        [f"*:{port}"],
-        [
-            line("ServerName", "unknown.invalid"),
-            *tls,
-            line("Redirect", "421", "/"),
-            line("ErrorDocument", "421", text),
-        ],
-    )
-
-
-def _limit_of_http2(instance: Instance) -> list[Node]:
-    """LimitRequestBody alone makes mod_wsgi answer a large body with an empty 200 over HTTP/2."""
-    return [
-        line("RewriteEngine", "On"),
-        line("RewriteCond", "%{HTTP:Content-Length}", f"-gt{instance.max_body}"),
-        line("RewriteRule", "^", "-", "[R=413,L]"),
-    ]
-
-
-ENCODED_SLASHES = line("AllowEncodedSlashes", "On")
-"""So that `%2F` arrives, decoded in PATH_INFO as WSGI wants it; not inherited by a VirtualHost.
-Slashes are merged (httpd's default), so that what guards a path sees it as Alias does; the app is
-given them back by boot/wsgi.py. See docs/decisions/0007-encoded-slashes.md."""
-
-
-def names(instance: Instance) -> tuple[str, ...]:
-    """The names the site answers to, its declared ones first."""
-    if instance.behind:
-        return instance.domains
-    return (*instance.domains, "localhost", "*.localhost", "127.0.0.1", "::1", "[::1]")
-
-
-def _redirects(instance: Instance) -> Iterator[Node]:
-    """Port 80's work: to the declared name, never to what a stranger's Host header says.
-
-    The names of this machine keep their name, so that a site with a public name can be tried on
-    a laptop. The path is taken from the request line, byte for byte: mod_alias would escape an
-    encoded slash once more. Where other machines may ask and no name is declared, there is
-    nothing to lead them to.
-    """
-    if instance.any_name:
-        yield _refusal(instance.http_port, "Ask with https: no name of this site is declared.")
-    port = "" if instance.public_port == 443 else f":{instance.public_port}"
-    canonical = instance.domains[0] if instance.domains else "localhost"
-    here = () if instance.behind else ("localhost", "127.0.0.1", "[::1]")
-    for name in dict.fromkeys([canonical, *here]):
-        yield block(
-            "VirtualHost",
-            [f"*:{instance.http_port}"],
-            [
-                # ServerName takes no IPv6 address, ServerAlias does.
-                *(
-                    [line("ServerName", "ipv6.invalid"), line("ServerAlias", name)]
-                    if name.startswith("[")
-                    else [line("ServerName", name)]
-                ),
-                ENCODED_SLASHES,
-                line("RewriteEngine", "On"),
-                line("RewriteCond", "%{THE_REQUEST}", "^[^ ]+ (?:https?://[^/ ]+)?(/[^? ]*)"),
-                line("RewriteRule", "^", f"https://{name}{port}%1", "[R=308,NE,L]"),
-            ],
-        )
-
-
-def _static(instance: Instance) -> Iterator[Node]:
-    for static in instance.static:
-        prefix = re.sub(r"([^A-Za-z0-9/_-])", r"[\1]", static.prefix)
-        yield line("RedirectMatch", "404", f"^{prefix}/(?:.*/)?[.]")
-        yield line("Alias", f"{static.prefix}/", f"{static.folder}/")
-        yield block(
-            "Location",
-            [f"{static.prefix}/"],
-            [
-                line("AddOutputFilterByType", "DEFLATE", *COMPRESSIBLE),
-                # mod_deflate marks its ETags, and httpd would not know them again.
-                line("RequestHeader", "edit", "If-None-Match", '^"(.*)-gzip"$', '"$1"'),
-                line("Header", "merge", "Vary", "Accept-Encoding"),
-                line("Header", "setifempty", "Cache-Control", "no-cache"),
-            ],
-        )
 
 
 def _socket(address: str, port: int) -> str:

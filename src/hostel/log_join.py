@@ -113,19 +113,41 @@ def readable(text: str, others: Callable[[str], bool] = lambda _: False) -> list
     """
     lines = text.encode("utf-8", "surrogatepass").split(b"\n")
     other = cache(others)
-    seen: set[tuple[str, ...]] = set()
+    first: dict[tuple[str, ...], str] = {}
     out: list[str] = []
     for record in joined(parse(line) for line in lines if line):
-        if isinstance(record, Message) and record.pid and other(record.pid):
-            continue
-        if isinstance(record, Message) and (len(record.lines) > 1 or not record.app):
-            if record.lines in seen:
+        if isinstance(record, Message):
+            if record.pid and other(record.pid):
                 continue
-            seen.add(record.lines)
+            record = replace(record, lines=_without_ours(record.lines))
+            known = record.lines in first
+            if known and _said_once(record, first[record.lines]):
+                continue
+            first.setdefault(record.lines, record.pid)
         shown = formatted(record)
         if shown:
             out += shown.split("\n")
     return out
+
+
+def _said_once(record: Message, pid: str) -> bool:
+    """Whether what process `pid` said first need not be shown again: unless it is a line that one
+    process prints again and again."""
+    return len(record.lines) > 1 or not record.app or not record.pid or record.pid != pid
+
+
+def _without_ours(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """A traceback without the frames of importing, and of Hostel's script that calls the app."""
+    kept: list[str] = []
+    inside = False
+    for line in lines:
+        if line.startswith("  File "):
+            inside = bool(_OUR_FRAME.match(line))
+        elif not line.startswith("    "):
+            inside = False
+        if not inside:
+            kept.append(line)
+    return tuple(kept)
 
 
 @dataclass
@@ -236,6 +258,10 @@ class Requests:
 # -- within ---------------------------------------------------------------------------------
 
 _SERIOUS = frozenset(["emerg", "alert", "crit", "error"])
+_OUR_FRAME = re.compile(
+    r'  File "(?:.*/generations/[0-9]+/[a-z]+\.py'
+    r'|<frozen importlib[^"]*|.*/importlib/__init__\.py)", '
+)
 _CRASHED = re.compile(r"AH0005[0-9]: child pid (\d+) exit")
 
 # An app's lines have no level of their own: what Python and its logging write says it.

@@ -120,6 +120,10 @@ class Systemctl:
         """Stop it. Without `wait` systemd goes on with it alone, however long it takes."""
         return self._ask(["stop", *([] if wait else ["--no-block"]), "--", unit], START_PATIENCE)
 
+    def kill(self, unit: str) -> Ran:
+        """End all its processes at once, what stops them included."""
+        return self._ask(["kill", "--kill-whom=all", "--signal=SIGKILL", "--", unit])
+
     def forget_last_run(self, timer: str) -> Ran:
         """Remove a timer's memory of its last run; the timer must be stopped."""
         return self._ask(["clean", "--what=state", "--", timer])

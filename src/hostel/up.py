@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import resources as package_files
 
+from hostel import boot_files
 from hostel import project as projects
 from hostel.apply import apply, recover
 from hostel.databases import DatabasePlan, database_for
 from hostel.desired import CHECK, HOOK, INSTANCE, Code, Wanted, Web, desired, generation
 from hostel.errors import HostelError
-from hostel.instance_conf import StaticFolder
+from hostel.instance import StaticFolder
 from hostel.machine import Machine
 from hostel.plan import Change, Key, kind_of, name_of, plan
 from hostel.platforms import private
@@ -184,7 +184,7 @@ def _wanted(
             ),
         ),
         env=env,
-        boot_script=(package_files.files("hostel") / "boot" / "wsgi.py").read_bytes(),
+        boot_scripts=boot_files.texts(boot_files.BESIDE),
         processes=capacity[0],
         threads=capacity[1],
         database=database.states if database else {},

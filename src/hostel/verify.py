@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.errors import HostelError
-from hostel.instance_conf import MARKER, PROBE_AGENT
+from hostel.instance import MARKER, PROBE_AGENT
 
 MOST_CUT = 3
 """Requests that may end without an answer: a process that crashes with each is not waited for."""

@@ -12,7 +12,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hostel import httpd_build, interpreter, modwsgi, processes
+from hostel import boot_files, httpd_build, interpreter, modwsgi, processes
 from hostel.apply import World, apply
 from hostel.desired import CHECK, INSTANCE, Code, Wanted, Web, desired
 from hostel.errors import HostelError, RolledBack
 from hostel.httpd import expression_text, line, render
 from hostel.httpd_build import Httpd
-from hostel.instance_conf import StaticFolder
+from hostel.instance import StaticFolder
 from hostel.machine import Machine
 from hostel.plan import Change, State, name_of, plan
 from hostel.platforms.layout import Layout
@@ -122,7 +121,7 @@ class Scene:
                 (StaticFolder("/static", self.code / "assets"),),
             ),
             env={"LANG": "C.UTF-8", "HOME": "/home/of-nobody", **env},
-            boot_script=(resources.files("hostel") / "boot" / "wsgi.py").read_bytes(),
+            boot_scripts=boot_files.texts(boot_files.BESIDE),
             processes=count,
             threads=2,
             database={},

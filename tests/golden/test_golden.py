@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from hostel.account import Account
+from hostel.boot_files import BESIDE
 from hostel.desired import Code, Wanted, Web, desired
-from hostel.instance_conf import StaticFolder
+from hostel.instance import StaticFolder
 from hostel.plan import Key, Plan, State, key, plan
 from hostel.platforms.layout import Layout
 from hostel.resources.cluster import ClusterState, cluster_key
@@ -59,7 +60,7 @@ def wanted(case: Path) -> Wanted:
             static=tuple(StaticFolder(prefix, code / it) for prefix, it in site.static.items()),
         ),
         env={"LANG": "C.UTF-8", **site.env},
-        boot_script=b"# in place of boot/wsgi.py\n",
+        boot_scripts={name: f"# in place of boot/{name}\n".encode() for name in BESIDE},
         processes=site.server.processes or facts["processes"],
         threads=site.server.threads or 16,
         database=database(site.name, layout) if site.database else {},

@@ -11,14 +11,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from hostel import httpd_build, interpreter, localca, modwsgi
+from hostel.boot_files import BESIDE, texts
 from hostel.errors import HostelError
-from hostel.instance_conf import Behind, Instance, configuration
+from hostel.instance import Behind, Instance
+from hostel.instance_conf import configuration
 from hostel.platforms.private import cache_folder, machine_here
 
 from . import echo_app, proxied
@@ -73,7 +74,8 @@ def routed() -> Iterator[Routed]:
         subprocess.run([python.path, "-m", "venv", "--without-pip", folder / "venv"], check=True)
         authority = localca.ensure(folder / "ca", machine)
         (folder / "tls.pem").write_bytes(localca.leaf(authority, ("localhost",)))
-        shutil.copy(str(resources.files("hostel") / "boot" / "wsgi.py"), folder)
+        for name, text in texts(BESIDE).items():
+            (folder / name).write_bytes(text)
         shutil.copy(echo_app.__file__, folder)
         boot = {"app": "echo_app:application", "cwd": str(folder), "argv": ["app"]}
         boot |= {"path": [str(folder)], "env": {}}  # type: ignore[dict-item]

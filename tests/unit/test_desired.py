@@ -48,7 +48,7 @@ def wanted(**more: Any) -> Wanted:
         "web": Web(Path("/a2"), Path("/m"), frozenset(), ("127.0.0.1",), 8080, 8443, b"PEM SECRET"),
         "code": Code("1", CODE, STATE / "venvs/1", Path("/mod_wsgi.so"), ()),
         "env": {"A": "1"},
-        "boot_script": b"boot",
+        "boot_scripts": {"wsgi.py": b"boot", "load.py": b"load"},
         "processes": 2,
         "threads": 4,
         "database": {},

@@ -11,32 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostel.httpd import Unquotable
-from hostel.instance_conf import Instance, StaticFolder, configuration, modules, names
+from hostel.instance import StaticFolder
+from hostel.instance_conf import configuration, modules
 
-RUN = Path("/srv/shop/run")
-PLAIN = Instance(
-    name="shop",
-    modules_dir=Path("/usr/lib/apache2/modules"),
-    builtin=frozenset({"core.c", "mod_unixd.c"}),
-    mod_wsgi=Path("/cache/mod_wsgi.so"),
-    venv=Path("/srv/shop/venv"),
-    script=Path("/srv/shop/wsgi.py"),
-    run=RUN,
-    log=Path("/srv/shop/log"),
-    drain_flag=Path("/srv/shop/drain"),
-    generation="0123456789abcdef",
-    addresses=("127.0.0.1", "::1"),
-    http_port=8080,
-    https_port=8443,
-    certificate=Path("/srv/shop/tls.pem"),
-    domains=(),
-    any_name=False,
-    processes=2,
-    threads=8,
-    request_timeout=60,
-    max_body=1000,
-    static=(StaticFolder("/static", Path("/srv/shop/static")),),
-)
+from .instances import PLAIN, lines
+
 hostile = st.text(
     st.one_of(
         st.characters(exclude_categories=["Cs"]), st.sampled_from("\n\r\t \"'\\${}<>#%[]()*?^|")
@@ -49,10 +28,6 @@ def skeleton(text: str) -> list[str]:
     """The first word of every line: the directives, whatever their arguments."""
     assert text.endswith("\n")
     return [line.split()[0] for line in text.split("\n")[:-1]]
-
-
-def lines(text: str, directive: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.split()[0] == directive]
 
 
 EXPECTED = skeleton(configuration(replace(PLAIN, domains=("a.example", "b.example"))))
@@ -83,20 +58,6 @@ def test_no_text_from_people_makes_a_directive(
     assert skeleton(text) == EXPECTED
 
 
-@settings(deadline=None)
-@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20))
-def test_a_prefix_is_no_pattern_in_the_rule_that_hides_dotfiles(prefix: str) -> None:
-    text = configuration(replace(PLAIN, static=(StaticFolder(f"/{prefix}", Path("/f")),)))
-    [said] = lines(text, "RedirectMatch")
-    argument = said.removeprefix("RedirectMatch 404 ")
-    pattern = argument[1:-1] if argument.startswith('"') else argument
-    pattern = pattern.replace('\\"', '"').replace("\\\\", "\\").replace("${HOSTEL_DOLLAR}", "$")
-    pattern = pattern.replace("[[]", r"\[").replace("[\\]", r"\\").replace("[^]", r"\^")
-    assert re.match(pattern, f"/{prefix}/.git/config")
-    assert re.match(pattern, f"/{prefix}/a/.env")
-    assert not re.match(pattern, f"/{prefix}/a.b/c.css")
-
-
 def test_control_characters_in_a_path_are_refused_not_written() -> None:
     with pytest.raises(Unquotable):
         configuration(replace(PLAIN, script=Path("/srv/a\nLoadModule x y")))
@@ -123,30 +84,6 @@ def test_each_address_is_listened_on_and_brackets_are_only_for_ipv6() -> None:
         'Listen "[::1]:8443"',
     ]
     assert len(lines(configuration(replace(PLAIN, certificate=None)), "Listen")) == 2
-
-
-def test_strangers_names_are_refused_unless_any_name_is_welcome() -> None:
-    assert "Redirect 421 /" in configuration(PLAIN)
-    welcome = configuration(replace(PLAIN, any_name=True))
-    assert "No site answers" not in welcome
-    # Over plain HTTP there is no name to lead a stranger to, so nothing is made up.
-    assert "Ask with https" in welcome
-
-
-def test_the_redirect_goes_to_the_declared_name_and_keeps_the_usual_port_silent() -> None:
-    at_home = replace(PLAIN, domains=("shop.example",), https_port=443)
-    rules = lines(configuration(at_home), "RewriteRule")
-    assert "https://shop.example%1" in rules[0]
-    assert "https://shop.example:8443%1" in configuration(replace(at_home, https_port=8443))
-    assert "HTTP_HOST" not in configuration(at_home)
-
-
-def test_own_names_come_first_and_this_machine_is_always_answered() -> None:
-    assert names(replace(PLAIN, domains=("b.example", "a.example")))[:2] == (
-        "b.example",
-        "a.example",
-    )
-    assert {"localhost", "127.0.0.1", "::1"} <= set(names(PLAIN))
 
 
 def test_processes_and_threads_are_what_was_said() -> None:

@@ -15,9 +15,8 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 GONE_MODULES = frozenset(
@@ -53,6 +52,9 @@ GONE_MESSAGES = re.compile(
 )
 FACTORY_NAME = re.compile(r"(create|make|get|build)_|factory")
 
+OWN = frozenset(("wsgi.py", "load.py", "faithful.py", "check.py"))
+"""Hostel's own files, where they lie beside a boot.json."""
+
 
 def main(boot_json: Path, mark: str, seconds: float = 0) -> None:
     """Load the app and print the verdict, after `mark`, where stdout was."""
@@ -66,7 +68,7 @@ def main(boot_json: Path, mark: str, seconds: float = 0) -> None:
         here = _thread.get_ident()
         _thread.start_new_thread(lambda: end(out, mark, slow(here, seconds, Path(boot["cwd"]))), ())
     try:
-        verdict = examine(wsgi.start(boot_json), boot["app"], wsgi)
+        verdict = examine(wsgi.start(boot_json), boot["app"], wsgi.loading.kind)
     except BaseException as error:
         verdict = failed(error, Path(boot["cwd"]))
     verdict["seconds"] = round(time.monotonic() - began, 3)
@@ -108,9 +110,9 @@ def _sibling(boot_json: Path) -> Any:
     return module
 
 
-def examine(app: Any, name: str, wsgi: ModuleType | Any) -> dict[str, Any]:
+def examine(app: Any, name: str, kind_of: Callable[[Any], str]) -> dict[str, Any]:
     """Whether a loaded object can be called as a WSGI app, as far as looking at it tells."""
-    kind = wsgi.kind(app)
+    kind = kind_of(app)
     expression = name.partition(":")[2] or "application"
     if is_asgi(app):
         return _problem("asgi", f"{expression} is an ASGI app ({kind})")
@@ -232,7 +234,7 @@ def owner_of(filename: str, code: Path) -> str | None:
     if filename.startswith(("<frozen importlib", "<frozen runpy", "<string>", "<stdin>")):
         return None
     path = Path(filename)
-    if path.name in ("wsgi.py", "check.py") and path.with_name("boot.json").exists():
+    if path.name in OWN and path.with_name("boot.json").exists():
         return None
     for marker in ("site-packages", "dist-packages"):
         if marker in path.parts:

@@ -51,7 +51,7 @@ def apply(
     steps = screen.Steps()
     done: list[Deployed] = []
     with locked(host.places):
-        if deploy.mend(host):
+        if deploy.mend(host).undone:
             screen.note("an earlier run was cut short; what it had begun was undone")
         projects = [
             prepare.open_project(target)

@@ -35,9 +35,10 @@ def remove(site: str | None, data: bool, yes: bool) -> None:
             raise UsageError(f"removing {name}", "nobody can be asked here", "Say so with --yes.")
         click.confirm(f"Remove the site {name} from this server, {what}?", abort=True, err=True)
     with locked(host.places):
-        if mend(host):
+        mended = mend(host)
+        if mended.undone:
             screen.note("an earlier run was cut short; what it had begun was undone")
-        left = removals.remove(name, host, screen.Steps(), data=data)
+        left = removals.remove(name, host, screen.Steps(), mended.cleared, data=data)
     click.echo(f"{name} is removed")
     for text in left:
         screen.note(text)

@@ -37,7 +37,7 @@ def rollback(site: str | None, wanted: str | None, as_json: bool) -> None:
 
     host, name = host_here(), site_name(site)
     with locked(host.places):
-        if deploy.mend(host):
+        if deploy.mend(host).undone:
             screen.note("an earlier run was cut short; what it had begun was undone")
         old, hooks = chosen(name, wanted, host)
         release = f"release {old.release.id}, made {old.made}"

@@ -26,7 +26,15 @@ HAPROXY = Path("/usr/sbin/haproxy")
 ROTATELOGS = Path("/usr/bin/rotatelogs")
 
 KEEPALIVE_SECONDS = 5
-"""For how long an instance holds an idle connection; a drain waits a little longer."""
+"""For how long an instance holds an idle connection."""
+
+DRAIN_SECONDS = 20
+"""For how long a drain leaves connections to end by themselves, before it has httpd send them away.
+
+HTTP/1.1 is told with each answer, and whoever is idle is told after KEEPALIVE_SECONDS. What is left
+speaks HTTP/2 without a pause. To be sent away is safe for it, but for requests that are on their
+way at that very moment: mod_http2 then drops the connection with all that is in flight on it.
+"""
 
 INSTANCES = "127.72.0.1"
 """The loopback address on which instances listen, and which no unit of a site can connect to."""

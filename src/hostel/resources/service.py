@@ -30,8 +30,8 @@ STEADY_SECONDS = 1.5
 ENDING_SECONDS = 60.0
 """systemd begins to stop a unit as soon as it has taken the order; only a hung one takes longer."""
 
-DRAIN_SECONDS = 3900.0
-"""systemd ends a drain long before, by the unit's own limit."""
+UNDO_SECONDS = 10.0
+"""What is undone has served nobody, or for a moment: a request that hangs in it is not awaited."""
 
 LINES_SHOWN = 40
 MOST_READ = 64_000
@@ -66,10 +66,17 @@ class Services:
         self._seen: dict[str, UnitStatus] | None = None
 
     def observe(self, which: Key, machine: Machine) -> ServiceState | None:
-        name = name_of(which)
+        return state_of(self._units(machine).get(name_of(which)))
+
+    def draining(self, machine: Machine) -> frozenset[str]:
+        """The units that are ending: what is in flight there still needs all that is theirs."""
+        units = self._units(machine).values()
+        return frozenset(unit.name for unit in units if not (unit.is_up or unit.is_over))
+
+    def _units(self, machine: Machine) -> dict[str, UnitStatus]:
         if self._seen is None:
             self._seen = Systemctl(machine).show(OURS)
-        return state_of(self._seen.get(name))
+        return self._seen
 
     def forget(self) -> None:
         """Ask systemd anew the next time."""
@@ -87,9 +94,12 @@ class Services:
             self.forget()
 
     def await_end(self, which: Key, machine: Machine) -> None:
-        """Wait until it has drained: its user and its files are there for as long."""
+        """Wait until it has drained, but not for ever: its user and files are there for as long."""
         name, systemd = name_of(which), Systemctl(machine)
-        if not wait(lambda: systemd.unit(name).is_over, DRAIN_SECONDS, 0.1):
+        if wait(lambda: systemd.unit(name).is_over, UNDO_SECONDS, 0.1):
+            return
+        systemd.kill(name)
+        if not wait(lambda: systemd.unit(name).is_over, ENDING_SECONDS, 0.1):
             raise _refused("stopping", name, "its processes do not end")
 
     # -- starting -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hostel import release
 from hostel.apply import apply, recover
 from hostel.confined import end_scopes
 from hostel.drift import state_digest
-from hostel.errors import HostelError
+from hostel.errors import HostelError, RolledBack
 from hostel.haproxy_unit import UNIT
 from hostel.httpd_build import Httpd
 from hostel.journal import Journal
@@ -56,25 +56,29 @@ class Deployed:
     note: str
 
 
-def mend(host: Host) -> int:
-    """Undo what a killed run left half-done; returns the number of its changes."""
+@dataclass(frozen=True)
+class Mended:
+    """What became of a killed run: it was undone, or the rest of it was cleared away."""
+
+    undone: bool = False
+    cleared: frozenset[Key] = NOTHING
+
+
+def mend(host: Host) -> Mended:
+    """Undo what a killed run left half-done, or end what it was clearing away."""
     places = host.places
     if not places.journal.exists():
-        return 0
+        return Mended()
     end_scopes(host.machine)
     journal = journal_of(places)
-    folders = {places.var, places.router, *(Path(name).parent for name in _files_in(journal))}
+    cleared = frozenset(change.key for change in journal.clearing())
+    at = {change.key for change in journal.pending()} | cleared
+    folders = {Path(name_of(which)).parent for which in at if kind_of(which) == "file"}
     undone = recover(world_of(host), journal)
-    for folder in folders:
+    for folder in (places.var, places.router, *folders):
         for left in folder.glob(f"{HALF_WRITTEN}*"):
             host.machine.remove(left)
-    return len(undone)
-
-
-def _files_in(journal: Journal) -> list[str]:
-    """The files, by their paths, at which a killed run may have been."""
-    changes = (*journal.pending(), *journal.clearing())
-    return [name_of(change.key) for change in changes if kind_of(change.key) == "file"]
+    return Mended(bool(undone), cleared)
 
 
 def settle_machine(host: Host, say: Say, keep: frozenset[Key] = NOTHING) -> bool:
@@ -142,8 +146,19 @@ def _deploy(
     except HostelError as error:
         error.happened = setting.places.in_project(error.happened)
         error.detail = setting.places.in_project(error.detail)
+        if isinstance(error, RolledBack):
+            mend = f"{error.remedy.rstrip('.')}. " if error.remedy else ""
+            error.remedy = mend + _meanwhile(prepared)
         raise
     return Deployed(setting, url, True, "; ".join(filter(None, notes)))
+
+
+def _meanwhile(prepared: Prepared) -> str:
+    """What becomes of the site when its next generation is not fit to serve."""
+    live = prepared.live
+    if live is None:
+        return "Nothing of the site is left on this server."
+    return f"Generation {live.number} (release {live.release.id}) is live as before."
 
 
 def _go(planned: Planned, host: Host, well: Callable[[], None], say: Say) -> None:

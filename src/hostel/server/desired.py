@@ -8,6 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from hostel.boot_files import BESIDE
 from hostel.plan import Key, State, key
 from hostel.platforms.debian import INSTANCES, SitePlaces
 from hostel.resources.folder import FolderState, folder_key
@@ -92,7 +93,7 @@ def _files(setting: Setting, made: str) -> dict[Key, State]:
     record = FileState.of(encoded(recorded(setting, made)), mode=0o600, owner=ROOT, secret=True)
     return {
         folder_key(folder): above,
-        file_key(folder / "wsgi.py"): text(setting.tools.scripts["wsgi.py"]),
+        **{file_key(folder / name): text(setting.tools.scripts[name]) for name in BESIDE},
         file_key(folder / "boot.json"): text(boot_json(setting), secret=True),
         file_key(folder / "httpd.conf"): text(conf(setting)[0].encode()),
         folder_key(places.dropin(number).parent): unit,
@@ -180,7 +181,7 @@ def generation_keys(places: SitePlaces, number: int) -> tuple[Key, ...]:
     return (
         file_key(places.generation_record(number)),
         folder_key(folder),
-        *(file_key(folder / name) for name in ("wsgi.py", "boot.json", "httpd.conf")),
+        *(file_key(folder / name) for name in (*BESIDE, "boot.json", "httpd.conf")),
         folder_key(dropin.parent),
         file_key(dropin),
     )

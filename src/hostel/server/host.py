@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import resources as package_files
 from pathlib import Path
 
-from hostel import httpd_build, interpreter, machine_file
+from hostel import boot_files, httpd_build, interpreter, machine_file
 from hostel.account import Account
 from hostel.background import Limits
 from hostel.confined import ROOMY, Confined
@@ -19,7 +18,7 @@ from hostel.errors import Busy, HostelError, UsageError
 from hostel.haproxy import RouterPaths, RouterPorts
 from hostel.haproxy_unit import UNIT
 from hostel.httpd_build import Httpd
-from hostel.instance_conf import Behind
+from hostel.instance import Behind
 from hostel.interpreter import Interpreter
 from hostel.machine import Machine, explained
 from hostel.platforms import debian
@@ -30,8 +29,6 @@ from hostel.server.setting import Tools
 from hostel.systemctl import Systemctl
 
 _INSTANCE = re.compile(r"hostel-instance@(.+)-[0-9]+\.service")
-
-SCRIPTS = ("wsgi.py", "launch.py", "drain.py")
 
 
 @dataclass
@@ -94,8 +91,7 @@ class Host:
 
 def scripts() -> dict[str, bytes]:
     """Hostel's scripts that run in a site's own processes, by name."""
-    folder = package_files.files("hostel") / "boot"
-    return {name: (folder / name).read_bytes() for name in SCRIPTS}
+    return boot_files.texts((*boot_files.BESIDE, *boot_files.FOR_ALL))
 
 
 def host_here() -> Host:

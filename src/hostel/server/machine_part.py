@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hostel.boot_files import FOR_ALL
 from hostel.haproxy import RouterPaths, RouterPorts
 from hostel.haproxy_unit import UNIT, USER, router_unit
 from hostel.plan import Key, State
@@ -35,7 +36,7 @@ def machine_states(
         places.tmpfiles: tmpfiles(places),
         places.units / TEMPLATE: instance_template(),
         places.units / UNIT: router_unit(debian.HAPROXY, RouterPaths(places.router).config),
-        **{places.boot / name: scripts[name].decode() for name in ("launch.py", "drain.py")},
+        **{places.boot / name: scripts[name].decode() for name in FOR_ALL},
     }
     for path, text in files.items():
         folder = folder_key(path.parent)

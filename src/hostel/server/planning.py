@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,8 +98,10 @@ def of_site(
         for number in numbers(setting.places)
         if number != setting.number
     ]
-    stale += pruned(prepared)
-    stale += _former_beside(prepared, world)
+    draining = host.services.draining(host.machine)
+    old = [number for number in gone(prepared) if setting.places.unit(number) not in draining]
+    stale += pruned(prepared, old)
+    stale += _former_beside(prepared, world, old)
     return _planned(setting.site.name, states, world, keep, stale)
 
 
@@ -118,9 +120,9 @@ def numbers(places: SitePlaces) -> tuple[int, ...]:
     return tuple(sorted(int(name) for name in names if name.isdecimal()))
 
 
-def pruned(prepared: Prepared) -> list[Key]:
+def pruned(prepared: Prepared, old: Collection[int]) -> list[Key]:
     """What goes of generations that are not kept any longer, and releases that none of them is."""
-    setting, places, old = prepared.setting, prepared.setting.places, gone(prepared)
+    setting, places = prepared.setting, prepared.setting.places
     keys = [which for number in old for which in generation_keys(places, number)]
     used = {setting.release.id} | {
         one.release.id for number, one in prepared.known.items() if number not in old
@@ -131,20 +133,24 @@ def pruned(prepared: Prepared) -> list[Key]:
 
 
 def gone(prepared: Prepared) -> list[int]:
-    """The generations that are kept no longer."""
+    """The generations that are kept no longer. They go with a switch only, so that there is nothing
+    to do for what is live, though one of them had to wait for its last request.
+    """
     setting = prepared.setting
+    if not prepared.is_new:
+        return []
     others = [number for number in numbers(setting.places) if number != setting.number]
     # What is draining is still read: the one that is live until now never goes with its switch.
     before = prepared.live.number if prepared.live else 0
     return [number for number in others[: 1 - debian.KEPT_GENERATIONS] if number != before]
 
 
-def _former_beside(prepared: Prepared, world: OwnedWorld) -> list[Key]:
+def _former_beside(prepared: Prepared, world: OwnedWorld, old: Collection[int]) -> list[Key]:
     """Workers and jobs that were there before. The files of a generation's workers stay as long as
     it does: what stops reads them.
     """
     places = prepared.setting.places
-    kept_numbers = {prepared.setting.number, *prepared.known} - set(gone(prepared))
+    kept_numbers = {prepared.setting.number, *prepared.known} - set(old)
     return [
         which
         for which in beside.known(places, world.ledger.digests)

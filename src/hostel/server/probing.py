@@ -52,9 +52,19 @@ class Probe:
         if not known:
             ended = self._processes.ended()
             if ended:
-                raise unwell("watching the new instance", ended, *self._said)
+                raise self._ended(ended)
             self._answers(replace(patience, timeout=min(patience.timeout, AGAIN_SECONDS)))
         return notes
+
+    def _ended(self, how: str) -> HostelError:
+        doing = f"watching {self.setting.site.name} for a moment after its start"
+        error = unwell(doing, how, *self._said)
+        if not error.detail:
+            error.remedy = (
+                "It logged nothing. Look for what ends a process: os._exit, a signal, an extension "
+                "module that crashes."
+            )
+        return error
 
     def _answers(self, patience: Patience) -> str:
         front = front_of(self.setting, self.host, direct=True)

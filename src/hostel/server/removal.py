@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from hostel.apply import apply
 from hostel.errors import HostelError, UsageError
 from hostel.interrupts import Interrupted
+from hostel.plan import Key
 from hostel.plan import key
 from hostel.platforms.debian import SitePlaces
 from hostel.processes import wait
@@ -16,18 +17,23 @@ from hostel.server.deploy import Say
 from hostel.server.host import Host
 from hostel.server.planning import Planned
 from hostel.server.world import journal_of, world_of
+from hostel.states import file_key
 from hostel.systemctl import Systemctl
 
 DRAIN_SECONDS = 3900.0
 
 
-def remove(name: str, host: Host, say: Say, *, data: bool) -> list[str]:
+def remove(
+    name: str, host: Host, say: Say, cleared: Set[Key] = frozenset(), *, data: bool
+) -> list[str]:
     """Remove the site; returns what stays, in words. What Hostel did not make is left alone.
 
-    Raises UsageError for a site that is not here.
+    Raises UsageError for a site that is not here. `cleared` is what a killed run was clearing away:
+    that may have been the last of it.
     """
     places = host.places.site(name)
-    if not _is_here(places, host, data=data):
+    its_own = {*planning.of_site_alone(places, data=True), file_key(places.record)}
+    if not (cleared & its_own or _is_here(places, host, data=data)):
         raise UsageError(
             f"removing {name}", "no such site is here", "`hostel status` lists those that are."
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hostel.background import Limits, limits_of
 from hostel.desired import app_file
-from hostel.instance_conf import Behind, Instance, StaticFolder, configuration
+from hostel.instance import Behind, Instance, StaticFolder
+from hostel.instance_conf import configuration
 from hostel.platforms import debian
 from hostel.platforms.debian import SitePlaces
 from hostel.server.database import Database
@@ -24,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 class Tools:
     """The httpd of this machine and the scripts of Hostel's that run in a site's processes.
 
-    `scripts` are the texts by name: wsgi.py beside boot.json, launch.py and drain.py for all.
+    `scripts` are the texts of `boot_files` by name, both those beside boot.json and those for all.
     """
 
     httpd: Path
@@ -145,7 +146,7 @@ def dropin(setting: Setting) -> str:
             ports=tuple(filter(None, (ports.http, ports.https))),
             start_seconds=setting.site.health.timeout,
             stop_seconds=max(setting.site.server.request_timeout, 60),
-            idle_seconds=debian.KEEPALIVE_SECONDS + 1,
+            idle_seconds=debian.DRAIN_SECONDS,
         )
     )
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
-from importlib import resources
 from typing import Any
 
 import psutil
 import pytest
 
+from hostel.boot_files import BESIDE, texts
 from hostel.checkapp import check
 from hostel.errors import HostelError
 from hostel.interpreter import Interpreter
@@ -32,7 +31,8 @@ def checked(project: Project, machine: Machine, python: Interpreter) -> Check:
         boot = root.parent / "boot"
         boot.mkdir(exist_ok=True)
         boot.chmod(0o755)
-        shutil.copy(str(resources.files("hostel") / "boot" / "wsgi.py"), boot)
+        for name, text in texts(BESIDE).items():
+            (boot / name).write_bytes(text)
         facts = {
             "app": app,
             "cwd": str(root),
@@ -45,7 +45,7 @@ def checked(project: Project, machine: Machine, python: Interpreter) -> Check:
         for path in boot.iterdir():
             path.chmod(0o644)
         check(boot / "boot.json", python.path, machine, timeout)
-        assert {path.name for path in boot.iterdir()} == {"wsgi.py", "boot.json"}
+        assert {path.name for path in boot.iterdir()} == {*BESIDE, "boot.json"}
 
     return run
 

@@ -9,13 +9,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hostel import httpd_build, modwsgi, venv
+from hostel.boot_files import BESIDE, texts
 from hostel.interpreter import Interpreter
 from hostel.machine import Machine
 
@@ -70,11 +70,12 @@ def serve(
             online.delenv("UV_FIND_LINKS")
             module = modwsgi.module_for(python, httpd, cache, machine, lambda _: None)
         shutil.copy(module, place / "mod_wsgi.so")
-        shutil.copy(str(resources.files("hostel") / "boot" / "wsgi.py"), place)
+        for name, text in texts(BESIDE).items():
+            (place / name).write_bytes(text)
         facts = {"app": app, "cwd": str(root), "path": [str(root)], "argv": ["app"], "env": env}
         (place / "boot.json").write_text(json.dumps(facts))
-        for path in (place / "wsgi.py", place / "boot.json"):
-            path.chmod(0o644)
+        for name in (*BESIDE, "boot.json"):
+            (place / name).chmod(0o644)
         machine.make_folder(place / "run", 0o755, machine.runner)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -75,7 +75,7 @@ def hold(environ, name, least="0"):
     begun(name)
     while time.monotonic() < end or not may_end(name):
         time.sleep(0.05)
-    late = importlib.import_module("late")
+    late = importlib.import_module("late_" + name)
     return [json.dumps({"generation": generation_of(environ), "late": late.WORD}).encode()]
 
 

@@ -26,14 +26,13 @@ MOST_POINTS = 500
 
 @dataclass(frozen=True)
 class Ran:
-    """One run. `points` are those it passed; `mended` how many changes it undid first, and
-    `snapshot` what there was just after that, if it was asked for."""
+    """One run. `points` are those it passed, `snapshot` what there was when it had mended what an
+    earlier one left, if it was asked for."""
 
     code: int
     out: str
     err: str
     points: list[str]
-    mended: int = 0
     snapshot: Mapping[str, str] = field(default_factory=dict)
 
     @property

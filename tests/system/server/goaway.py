@@ -53,6 +53,7 @@ class Http2Line:
         self.decoder, self.encoder = Decoder(), Encoder()
         self.streams: dict[int, Stream] = {}
         self.goaways: list[int] = []
+        self.errors: set[int] = set()
         self.closed = False
         self.unread = b""
         window = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: WIDE})
@@ -115,7 +116,7 @@ class Http2Line:
             case RstStreamFrame():
                 stream.reset = frame.error_code
             case GoAwayFrame():
-                assert frame.error_code == NO_ERROR, frame
+                self.errors |= {frame.error_code} - {NO_ERROR}
                 self.goaways.append(frame.last_stream_id)
                 for number, one in self.streams.items():
                     one.refused = one.refused or number > frame.last_stream_id

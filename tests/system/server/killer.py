@@ -101,14 +101,13 @@ def wrap(points: Points, *, fine: bool, snapshots: bool) -> None:
     follow(points, Journal, "end", "clear", "run")
     real = deploy.mend
 
-    def mend(host: Any) -> int:
+    def mend(host: Any) -> Any:
         points.now = "mend"
-        count = real(host)
+        mended = real(host)
         points.now = "run"
-        points.tell("mended", count)
         if snapshots:
             points.tell("snapshot", snapshot())
-        return count
+        return mended
 
     deploy.mend = mend
 

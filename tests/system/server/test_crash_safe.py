@@ -7,6 +7,7 @@ that was there before, and is killed one point further. Somebody visits a site a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,13 @@ def runs(server: DebianMachine) -> Iterator[Runs]:
         yield them
 
 
-def killed_at_each_point(runs: Runs, *argv: str, fine: bool = False) -> Iterator[Ran]:
+def killed_at_each_point(runs: Runs, *argv: str, **how: Any) -> Iterator[Ran]:
     """Kill the run at each point before its changes were verified. The next one undoes it, which
     must lead to what was there before, and is killed a point further; the last one ends."""
+    runs.settled()
     former, last = runs.snapshot(), ""
     for at in range(MOST_POINTS):
-        ran = runs(*argv, at=at, fine=fine, snapshots=True)
+        ran = runs(*argv, at=at, snapshots=True, **how)
         if at:
             assert changed(former, ran.snapshot) == {}, f"after a kill {last}"
         yield ran
@@ -77,7 +79,7 @@ def test_an_update_killed_while_it_clears_away_is_live_and_the_next_run_clears_o
         assert runs("apply", put(server, text)).code == 0
     with Visitor(server, HOST) as visitor:
         folder = put(server, "new")
-        for number, ran in enumerate(cleared_by_kills(runs, "apply", folder)):
+        for number, _ in enumerate(cleared_by_kills(runs, "apply", folder)):
             visitor.check(*(["new"] if number else [texts[-1], "new"]))
         assert number > 10
         runs.finished(folder)
@@ -105,10 +107,11 @@ def test_a_rollback_killed_anywhere_is_undone_by_the_next_run(
 def test_a_first_apply_killed_anywhere_leaves_nothing_and_its_removal_goes_on_where_it_was_killed(
     server: DebianMachine, runs: Runs
 ) -> None:
+    """That it was begun is in the journal by then: all else is as after the change before it."""
     without = runs.snapshot()
     folder = put(server, "second", "second", MORE)
     with Visitor(server, HOST) as visitor:
-        for _ in killed_at_each_point(runs, "apply", folder):
+        for _ in killed_at_each_point(runs, "apply", folder, match="before"):
             visitor.check("hello")
         runs.finished(folder)
         assert ask(server, "second.example.com").text == "second"
@@ -160,7 +163,7 @@ def test_a_bare_server_is_made_ready_by_the_run_after_one_that_was_killed_anywhe
     folder, last = put(server, "hello"), ""
     former = runs.snapshot()
     for at in range(MOST_POINTS):
-        ran = runs("apply", folder, at=at, snapshots=True)
+        ran = runs("apply", folder, match="before", at=at, snapshots=True)
         assert ran.killed, ran.err
         left = {name for name in changed(former, ran.snapshot) if not _stays(name)} if at else set()
         assert not left, f"after a kill {last}"

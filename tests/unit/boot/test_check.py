@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hostel.boot import wsgi
 from hostel.boot.check import classify, examine, failed, is_asgi, story
+from hostel.boot.load import kind
 
 
 def plain(environ: Any, start_response: Any) -> list[bytes]:
@@ -59,7 +59,7 @@ def anything(*args: object, **kwargs: object) -> list[bytes]:
 
 @pytest.mark.parametrize("app", [plain, Wsgi(), wrapped, anything, functools.partial(plain), print])
 def test_what_takes_environ_and_start_response_is_an_app(app: object) -> None:
-    assert examine(app, "m:app", wsgi)["ok"]
+    assert examine(app, "m:app", kind)["ok"]
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_what_takes_environ_and_start_response_is_an_app(app: object) -> None:
         (asgi_returning_a_coroutine, "asgi"),
         ("text", "not-callable"),
         (None, "not-callable"),
-        (wsgi, "not-callable"),
+        (functools, "not-callable"),
     ],
 )
 def test_what_is_no_app_is_named(app: object, problem: str) -> None:
-    verdict = examine(app, "m:app", wsgi)
+    verdict = examine(app, "m:app", kind)
     assert not verdict["ok"]
     assert verdict["problem"] == problem
 

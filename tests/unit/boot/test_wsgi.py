@@ -1,171 +1,165 @@
-"""What stands between mod_wsgi and an app: the path as it was sent, answers as they are."""
+"""What httpd's process tells systemd about the app: run as mod_wsgi runs it, with a real socket."""
 
 from __future__ import annotations
 
+import json
+import secrets
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
-from typing import Any
-from urllib.parse import quote_from_bytes
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hostel.boot.wsgi import faithful, hang_up, sent_path
+from hostel.boot import wsgi
+from hostel.boot_files import BESIDE, texts
 
+HELLO = "def application(environ, start_response):\n    return []\n"
+ENDED_BY_CHILD = 77
 
-@pytest.mark.parametrize(
-    ("target", "seen", "path"),
-    [
-        ("//a///b", "/a/b", "//a///b"),
-        ("/a%2F%2fb?c=//", "/a/b", "/a//b"),
-        ("/a/%252F//", "/a/%2F/", "/a/%2F//"),
-        ("https://host//a%2F?b", "/a/", "//a/"),
-        ("https://host?a=%2F", "/", "/"),
-        ("/\xc3\xbc//%C3", "/\xc3\xbc/\xc3", "/\xc3\xbc//\xc3"),
-        ("/", "/", "/"),
-    ],
-)
-def test_the_path_has_the_slashes_that_were_sent(target: str, seen: str, path: str) -> None:
-    assert sent_path(target, seen) == path
+HTTPD = f"""
+import signal, subprocess, sys
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+code = subprocess.call(sys.argv[1:])
+sys.exit({ENDED_BY_CHILD} if asked else code)
+"""
+"""In httpd's place: the parent of the process that loads the app."""
+
+AS_MOD_WSGI = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='_mod_wsgi_test')"
 
 
-@pytest.mark.parametrize(
-    ("target", "seen"),
-    [
-        ("/a//../b", "/b"),
-        ("//a/./b%2F", "/a/b/"),
-        ("/mounted//a", "/a"),
-        ("*", "/"),
-        ("", "/a"),
-        ("//a", ""),
-        ("/%zz//", "/a/"),
-    ],
-)
-def test_a_path_that_httpd_saw_otherwise_stays_as_httpd_saw_it(target: str, seen: str) -> None:
-    assert sent_path(target, seen) == seen
+@dataclass
+class Unit:
+    """A unit's surroundings: a folder, a socket that hears what systemd would."""
+
+    folder: Path
+    address: str
+    socket: socket.socket
+    env: dict[str, str] = field(default_factory=dict)
+
+    def load(self, app: str, *, told: bool = True) -> subprocess.CompletedProcess[str]:
+        """Load an app of this text as a process of httpd does."""
+        code = self.folder / "code"
+        code.mkdir(exist_ok=True)
+        (code / "app.py").write_text(app)
+        for name, text in texts(BESIDE).items():
+            (self.folder / name).write_bytes(text)
+        boot = {"app": "app:application", "cwd": str(code), "path": [str(code)], "argv": ["app"]}
+        (self.folder / "boot.json").write_text(json.dumps(boot | {"env": self.env}))
+        systemds = {"NOTIFY_SOCKET": self.address, "RUNTIME_DIRECTORY": str(self.folder)}
+        argv = [sys.executable, "-B", "-c", AS_MOD_WSGI, str(self.folder / "wsgi.py")]
+        return subprocess.run(
+            [sys.executable, "-c", HTTPD, *argv],
+            env={**(systemds if told else {}), "INVOCATION_ID": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def heard(self) -> list[str]:
+        """All that was said since the last time."""
+        messages: list[str] = []
+        while True:
+            try:
+                messages.append(self.socket.recv(9999).decode())
+            except BlockingIOError:
+                return messages
 
 
-@given(st.lists(st.binary(max_size=4), min_size=1), st.text("ab=/%&?"))
-def test_any_path_is_found_again(parts: list[bytes], query: str) -> None:
-    path = b"/" + b"/".join(parts)
-    seen = path
-    while b"//" in seen:
-        seen = seen.replace(b"//", b"/")
-    target = f"{quote_from_bytes(path)}?{query}"
-    assert sent_path(target, seen.decode("latin-1")) == path.decode("latin-1")
+@pytest.fixture(params=["a path", "an abstract name"])
+def unit(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Unit]:
+    path = str(tmp_path / "notify")
+    if request.param == "an abstract name":
+        if sys.platform != "linux":
+            pytest.skip("only Linux has abstract names")
+        path = f"@hostel-test-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(path.replace("@", "\0", 1) if path.startswith("@") else path)
+        channel.setblocking(False)
+        yield Unit(tmp_path, path, channel)
 
 
-def environ(method: str = "GET", target: str = "/", **more: str) -> dict[str, Any]:
-    return {"REQUEST_METHOD": method, "REQUEST_URI": target, "PATH_INFO": "/", **more}
+def test_a_unit_is_ready_once_the_app_is_loaded(unit: Unit) -> None:
+    ran = unit.load(HELLO)
+    assert ran.returncode == 0, ran.stderr
+    [message] = unit.heard()
+    assert "READY=1" in message.splitlines()
 
 
-class Answer:
-    """An iterable of pieces that fails after them, if told, and knows whether it was closed."""
-
-    def __init__(self, *pieces: bytes, fails: bool = False) -> None:
-        self.pieces = pieces
-        self.fails = fails
-        self.closed = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self.pieces
-        if self.fails:
-            raise LookupError
-
-    def close(self) -> None:
-        self.closed += 1
+def test_nothing_is_told_before_the_app_is_loaded(unit: Unit) -> None:
+    ran = unit.load(
+        f"import os\nassert not os.path.exists({str(unit.folder / 'ready')!r})\n{HELLO}"
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
-def asked(answer: Any, method: str = "GET", **more: str) -> Any:
-    def app(_environ: Any, start_response: Any) -> Any:
-        write = start_response("200 OK", [])
-        if write is not None:
-            write(b"written")
-        return answer
-
-    written: list[bytes] = []
-    return faithful(app)(environ(method, **more), lambda *_: written.append), written
+def test_the_app_cannot_see_what_is_between_systemd_and_hostel(unit: Unit) -> None:
+    unit.env = {"A": "1"}
+    ran = unit.load(f"import os\nassert dict(os.environ) == {{'A': '1'}}, os.environ\n{HELLO}")
+    assert ran.returncode == 0, ran.stderr
 
 
-def test_pieces_pass_one_by_one_and_the_answer_is_closed() -> None:
-    answer = Answer(b"a", b"b")
-    got, written = asked(answer)
-    assert (list(got), written) == ([b"a", b"b"], [b"written"])
-    got.close()
-    assert answer.closed == 1
+def test_an_app_that_fails_says_why_and_ends_the_start(unit: Unit) -> None:
+    ran = unit.load("raise RuntimeError('no database\\nat all')")
+    assert ran.returncode == ENDED_BY_CHILD
+    assert unit.heard() == ["STATUS=RuntimeError: no database at all"]
+    assert "raise RuntimeError" in ran.stderr, "the traceback was not written before the end"
 
 
-def test_a_list_is_given_on_as_it_is() -> None:
-    pieces = [b"a"]
-    assert asked(pieces)[0] is pieces
+def test_a_reason_is_one_short_line_without_secrets(unit: Unit) -> None:
+    unit.env = {"SECRET_KEY": "hunter2hunter2", "HOME": "/srv/home"}
+    unit.load(
+        "import os\nraise KeyError(os.environ['SECRET_KEY'] + os.environ['HOME'] + 'x' * 999)"
+    )
+    [message] = unit.heard()
+    assert message.startswith("STATUS=KeyError: '***/srv/homexxx")
+    assert len(message) <= len("STATUS=") + 200
 
 
-def test_head_has_no_body_whatever_the_app_says() -> None:
-    for answer in (Answer(b"a", b"b"), [b"a"], (b"a",)):
-        got, written = asked(answer, "HEAD")
-        assert (list(got), written) == ([], [])
+def test_an_exit_in_the_import_is_told_as_well(unit: Unit) -> None:
+    assert unit.load("raise SystemExit(3)").returncode == ENDED_BY_CHILD
+    assert unit.heard() == ["STATUS=SystemExit: 3"]
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends of a connection: the server's, as httpd would hold it, and the client's."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        client = socket.create_connection(door.getsockname())
-        server, _ = door.accept()
-    with server, client:
-        client.settimeout(60)
-        yield server, client
+def test_a_missing_callable_is_told_in_hostels_words(unit: Unit) -> None:
+    unit.load("")
+    [message] = unit.heard()
+    assert message.startswith("STATUS=app (")
+    assert message.endswith('has no "application"')
 
 
-def ends(server: socket.socket, address: str = "127.0.0.1") -> dict[str, str]:
-    return {
-        "mod_wsgi.listener_port": str(server.getsockname()[1]),
-        "REMOTE_PORT": str(server.getpeername()[1]),
-        "REMOTE_ADDR": address,
-    }
+def test_a_unit_that_was_ready_is_not_ended_by_a_later_process(unit: Unit) -> None:
+    """One that httpd makes anew may fail for a passing reason, while others serve."""
+    unit.load(HELLO)
+    ran = unit.load("raise RuntimeError('later')")
+    assert ran.returncode not in (0, ENDED_BY_CHILD)
+    assert unit.heard()[1:] == ["STATUS=RuntimeError: later"]
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "203.0.113.9"], ids=["direct", "routed"])
-def test_an_answer_that_fails_in_its_middle_takes_its_connection_with_it(
-    pair: tuple[socket.socket, socket.socket], address: str
-) -> None:
-    server, client = pair
-    got, _ = asked(Answer(b"a", fails=True), **ends(server, address))
-    pieces = iter(got)
-    assert next(pieces) == b"a"
-    with pytest.raises(LookupError):
-        next(pieces)
-    assert client.recv(1) == b""
+def test_processes_that_are_killed_in_their_import_end_the_start(unit: Unit) -> None:
+    killed = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    for _ in range(wsgi.MOST_KILLED):
+        unit.load(killed)
+        assert unit.heard() == []
+    assert unit.load(killed).returncode == ENDED_BY_CHILD
+    [message] = unit.heard()
+    assert message.startswith(f"STATUS={wsgi.MOST_KILLED} processes were killed")
 
 
-@pytest.mark.parametrize("pieces", [(), (b"",)])
-def test_an_answer_that_fails_before_its_first_piece_leaves_the_connection(
-    pair: tuple[socket.socket, socket.socket], pieces: tuple[bytes, ...]
-) -> None:
-    server, client = pair
-    got, _ = asked(Answer(*pieces, fails=True), **ends(server))
-    with pytest.raises(LookupError):
-        list(got)
-    server.sendall(b"500")
-    assert client.recv(3) == b"500"
+def test_without_a_unit_nothing_is_told_and_nothing_ended(unit: Unit) -> None:
+    assert unit.load(HELLO, told=False).returncode == 0
+    ran = unit.load("raise RuntimeError('bad')", told=False)
+    assert ran.returncode not in (0, ENDED_BY_CHILD)
+    assert unit.heard() == []
+    assert not [path for path in unit.folder.iterdir() if path.name[:5] in ("ready", "loadi")]
 
 
-def test_a_client_that_goes_away_is_no_failure(pair: tuple[socket.socket, socket.socket]) -> None:
-    """mod_wsgi then takes no further piece, and closes."""
-    server, client = pair
-    answer = Answer(b"a", b"b")
-    got, _ = asked(answer, **ends(server))
-    pieces = iter(got)
-    next(pieces)
-    del pieces
-    got.close()
-    server.sendall(b"on")
-    assert (client.recv(2), answer.closed) == (b"on", 1)
-
-
-def test_only_that_one_connection_is_cut(pair: tuple[socket.socket, socket.socket]) -> None:
-    server, client = pair
-    hang_up({**ends(server), "REMOTE_PORT": str(server.getpeername()[1] % 65535 + 1)})
-    server.sendall(b"on")
-    assert client.recv(2) == b"on"
+def test_a_socket_that_is_gone_keeps_no_app_from_serving(unit: Unit) -> None:
+    unit.address = str(unit.folder / "gone")
+    ran = unit.load(HELLO)
+    assert ran.returncode == 0
+    assert "could not be told" in ran.stderr

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hostel.instance_conf import Behind
+from hostel.boot_files import BESIDE, FOR_ALL
+from hostel.instance import Behind
 from hostel.platforms.debian import ServerPlaces
 from hostel.server.generations import Built
 from hostel.server.setting import Ports, Setting, Tools
 from hostel.site import Site
 
-SCRIPTS = {"wsgi.py": b"# wsgi\n", "launch.py": b"# launch\n", "drain.py": b"# drain\n"}
+SCRIPTS = {name: f"# {name}\n".encode() for name in (*BESIDE, *FOR_ALL)}
 TOOLS = Tools(
     httpd=Path("/usr/sbin/apache2"),
     modules_dir=Path("/usr/lib/apache2/modules"),
