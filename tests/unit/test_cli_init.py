@@ -123,10 +123,16 @@ def on_terminal(project: Path, *argv: str, typed: list[str]) -> tuple[int, str]:
         preexec_fn=lambda: os.login_tty(follower),
     )  # fmt: skip
     os.close(follower)
-    seen, asked = b"", 0
+    seen, asked, silent = b"", 0, 0
     while True:
-        ready, _, _ = select.select([leader], [], [], 60)
-        assert ready, f"nothing more is shown than {seen!r}"
+        ready, _, _ = select.select([leader], [], [], 5)
+        if not ready:
+            silent += 1
+            assert silent < 20, f"nothing more is shown than {seen!r}"
+            if asked:
+                # readline throws away what is typed between its question and its own terminal mode.
+                os.write(leader, typed[asked - 1].encode())
+            continue
         try:
             data = os.read(leader, 4096)
         except OSError:
