@@ -45,7 +45,9 @@ class World:
                 resource.await_end(change.key, self.machine)
             return
         now = self.observe(change.key)
-        if now != change.after:
+        if now == change.after:
+            self.found(change)
+        else:
             self.enact(Change(change.key, now, change.after))
 
 

@@ -35,6 +35,7 @@ _ENV = {
     # Ubuntu's own restarter would start and stop what this installation has nothing to do with.
     "NEEDRESTART_SUSPEND": "1",
 }
+_REMOVED = re.compile(r"(?m)^(?:Remv|Purg) ([^\s:]+)")
 _PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "APT_CONFIG")
 
 
@@ -92,15 +93,48 @@ class Apt:
             raise _refused(doing, ran, updated)
 
     def remove(self, names: Collection[str]) -> None:
-        """Remove these packages alone; what was installed for their sake stays."""
+        """Remove these packages alone; what was installed for their sake stays.
+
+        Their configuration goes too, but for that of packages in which somebody changed a file.
+        """
         doing = f"removing {', '.join(sorted(names))}"
         _check(names, doing)
         others = self._goes_with(names) - set(names)
         if others:
             raise HostelError(doing, f"others would go with them: {', '.join(sorted(others))}")
+        pristine = set(names) - self.changed(names)
         ran = self._apt("remove", *sorted(names))
+        if ran.ok and pristine:
+            ran = self._run("dpkg", "--purge", *sorted(pristine))
         if not ran.ok:
             raise _refused(doing, ran)
+
+    def changed(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these packages of whose configuration somebody changed a file."""
+        if not _is_changed(self._run("dpkg", "--verify", *sorted(names)).out):
+            return frozenset()
+        return frozenset(
+            name for name in names if _is_changed(self._run("dpkg", "--verify", name).out)
+        )
+
+    def unneeded_without(self, names: Collection[str]) -> frozenset[str]:
+        """What was installed for the sake of these, and would not be needed without them."""
+        quiet = ("-o", "APT::AutoRemove::SuggestsImportant=false")
+        ran = self._apt("remove", "--auto-remove", "--simulate", *quiet, *sorted(names))
+        if not ran.ok:
+            raise _refused(f"asking what {', '.join(sorted(names))} needed", ran)
+        return frozenset(_REMOVED.findall(ran.out)) - frozenset(names)
+
+    def recommended(self, names: Collection[str], ours: Collection[str]) -> frozenset[str]:
+        """Those of these which an installed package recommends that is not one of `ours`."""
+        form = "${db:Status-Status}\\t${Package}\\t${Recommends}\\n"
+        found: set[str] = set()
+        for line in self._run("dpkg-query", "-W", "-f", form).out.splitlines():
+            status, _, rest = line.partition("\t")
+            package, _, said = rest.partition("\t")
+            if status == "installed" and package not in ours:
+                found |= {re.split(r"[ (:]", one.strip())[0] for one in re.split(r"[,|]", said)}
+        return frozenset(found & set(names))
 
     def removable(self, names: Collection[str]) -> Removable:
         """Which of these can be removed without taking anything else along."""
@@ -122,7 +156,7 @@ class Apt:
         ran = self._apt("remove", "--simulate", *sorted(names))
         if not ran.ok:
             raise _refused(f"asking what needs {', '.join(sorted(names))}", ran)
-        return set(re.findall(r"(?m)^(?:Remv|Purg) ([^\s:]+)", ran.out))
+        return set(_REMOVED.findall(ran.out))
 
     def _query(
         self,
@@ -149,6 +183,11 @@ class Apt:
     def _run(self, *argv: str) -> Ran:
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return self.machine.run(argv, env={**passed, **_ENV}, timeout=3600)
+
+
+def _is_changed(verified: str) -> bool:
+    """Whether `dpkg --verify` names a file of configuration whose content is another."""
+    return re.search(r"(?m)^..5\S* +c ", verified) is not None
 
 
 def _patiently(run: Callable[[], Ran]) -> Ran:

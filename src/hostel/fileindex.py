@@ -5,12 +5,14 @@ A cache: it may be lost at any time and is believed only where a change cannot h
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 from hashlib import sha256
 from pathlib import Path
 
+from hostel.errors import HostelError
 from hostel.machine import Machine
 
 RACY_NS = 2_000_000_000
@@ -47,7 +49,9 @@ class FileIndex:
         """Write the index down if it has changed and there is a place for it."""
         if self.new != self.old and self.path.parent.is_dir():
             text = json.dumps({"version": 1, "files": self.new})
-            self.machine.write(self.path, text.encode(), 0o600)
+            # On a full disk there is none: what has to be written will say so.
+            with contextlib.suppress(HostelError):
+                self.machine.write(self.path, text.encode(), 0o600)
 
     def _read(self) -> dict[str, Known]:
         try:

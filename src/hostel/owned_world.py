@@ -77,9 +77,14 @@ class OwnedWorld(World):
             self.ledger.forget(*gone)
 
     def found(self, change: Change) -> None:
-        """What went with something else is remembered no longer."""
-        if change.after is None and not self._is_shared(change.key):
+        """Remember it so; what went with something else is remembered no longer."""
+        if self._is_shared(change.key):
+            return
+        if change.after is None:
             self.ledger.forget(change.key)
+        elif change.before and self.ledger.digests.get(change.key) == state_digest(change.before):
+            # A kill came between the thing and the ledger.
+            self.ledger.settle({change.key: state_digest(change.after)})
 
     def put_back(self, change: Change) -> None:
         """A kill may have come before anything was made; what is there then is somebody else's."""

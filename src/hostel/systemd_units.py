@@ -128,10 +128,13 @@ class JobUnit:
 
 # No name of a site, worker or job holds a dot, so no two of these can meet.
 
+WORKERS = "hostel-worker@"
+"""How the names of the units of all workers begin."""
+
 
 def worker_name(worker: WorkerUnit) -> str:
     site = worker.runs.site
-    return f"hostel-worker@{site}-{worker.generation}.{worker.name}.{worker.number}.service"
+    return f"{WORKERS}{site}-{worker.generation}.{worker.name}.{worker.number}.service"
 
 
 def job_name(site: str, job: str) -> str:
@@ -174,6 +177,7 @@ def worker_unit(worker: WorkerUnit) -> str:
         _WRITTEN
         + f"[Unit]\n{_set('Description', _plain(f'{what} (Hostel)'))}"
         + "After=network.target nss-lookup.target postgresql.service\nStartLimitIntervalSec=0\n"
+        + _COLLECTED
         + "\n[Service]\nType=exec\nRestart=always\nRestartSec=5s\n"
         + "# SIGTERM to the worker itself, which knows what its children are doing.\n"
         + f"KillMode=mixed\nOOMPolicy=continue\nTimeoutStopSec={worker.stop_seconds}s\n"
@@ -272,6 +276,11 @@ def _amount(text: str) -> str:
     return text
 
 
+_COLLECTED = (
+    "# One that had to be killed at its end is no failure to look at once its time is over.\n"
+    "CollectMode=inactive-or-failed\n"
+)
+
 _WRITTEN = "# Written by Hostel; it is replaced at the next change.\n"
 
 _INSTALL = "\n[Install]\nWantedBy=multi-user.target\n"
@@ -287,6 +296,7 @@ After=network.target nss-lookup.target postgresql.service hostel-router.service 
 # An app that was good and whose database is away must come back by itself, however late.
 StartLimitIntervalSec=0
 """
+    + _COLLECTED
 )
 
 _INSTANCE = """

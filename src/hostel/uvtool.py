@@ -7,6 +7,7 @@ is installed where.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hostel.errors import HostelError
-from hostel.machine import Machine, Ran
+from hostel.machine import Machine, Ran, remedy_for
 
 KEPT_NAMES = """
 HOME USER LOGNAME PATH TMPDIR LD_LIBRARY_PATH NETRC
@@ -117,6 +118,11 @@ def explain(said: str) -> tuple[str, str]:
             "Check the network and the proxy settings (HTTPS_PROXY, UV_DEFAULT_INDEX), "
             "then run the same command again.",
         )
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        lines = [text for text in short(said) if os.strerror(number) in text]
+        if lines:
+            happened = lines[-1].strip().removeprefix("error:").removeprefix("Caused by:").strip()
+            return happened, remedy_for(OSError(number, os.strerror(number)))
     if found := MISSING.search(flat):
         return (
             f"there is no package {found[1]}",

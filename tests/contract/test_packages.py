@@ -90,16 +90,26 @@ class Copy(Machine):
         return super().run(["chroot", str(self.root), *argv], **how)
 
 
-def build(folder: Path, name: str, *, depends: str = "", service: bool = True, do: str = "") -> str:
+def build(
+    folder: Path,
+    name: str,
+    *,
+    depends: str = "",
+    recommends: str = "",
+    service: bool = True,
+    do: str = "",
+) -> str:
     """Make a package; returns its paragraph for the list of its repository."""
     tree = folder / name
     files: dict[str, tuple[str, int]] = {f"usr/share/{name}/file": ("x", 0o644)}
     if service:
         files[f"lib/systemd/system/{name}.service"] = (UNIT, 0o644)
         files[f"etc/init.d/{name}"] = (INIT.format(name=name), 0o755)
+        files["DEBIAN/conffiles"] = (f"/etc/init.d/{name}\n", 0o644)
         files["DEBIAN/postinst"] = (POSTINST.format(name=name, before=do), 0o755)
     control = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: Test <a@example.com>\n"
     control += f"Depends: {depends}\n" if depends else ""
+    control += f"Recommends: {recommends}\n" if recommends else ""
     control += "Description: test\n"
     files["DEBIAN/control"] = (control, 0o644)
     for path, (text, mode) in files.items():
@@ -120,6 +130,7 @@ def repository(folder: Path) -> None:
         build(folder, "hostel-t-helper"),
         build(folder, "hostel-t-plain", service=False),
         build(folder, "hostel-t-user", depends="hostel-t-daemon", service=False),
+        build(folder, "hostel-t-fan", recommends="hostel-t-plain", service=False),
         build(folder, "hostel-t-broken", do="echo it is broken >&2; exit 1"),
         build(folder, "hostel-t-slow", do="touch /waits; while [ ! -e /go ]; do sleep 0.1; done"),
         build(folder, "postgresql-t", service=False),
@@ -259,7 +270,8 @@ def test_all_missing_packages_come_by_one_apt_and_nothing_of_them_starts(
     assert it.enabled() == [], "nor does it with the next boot"
     it.nothing_is_left()
     assert not it.policy.exists()
-    assert installed_by(it.ledger, {"server": ()}) == ("hostel-t-daemon", "hostel-t-plain")
+    own = ("hostel-t-daemon", "hostel-t-helper", "hostel-t-plain")
+    assert installed_by(it.ledger, {"server": ()}) == own
     it.go(*it.names)
     assert len(it.calls("install")) == 1
     assert it.ledger.drifted(SET, PackagesState(names=("coreutils",)))
@@ -364,7 +376,7 @@ def test_a_failed_run_removes_what_it_installed_and_nothing_else(scene: MakeScen
     with pytest.raises(RolledBack, match="does not answer"):
         it.go(*it.names, verify=refuse)
     assert it.world().observe(SET) == PackagesState(names=("hostel-t-plain",))
-    assert it.apt.installed(["hostel-t-helper"]), "nothing is removed that was not asked for"
+    assert not it.apt.present(["hostel-t-daemon", "hostel-t-helper"])
     assert installed_by(it.ledger, {"server": ()}) == ()
 
 
@@ -394,6 +406,44 @@ def test_what_only_hostels_own_packages_need_of_each_other_goes_together(
     it.go()
     assert it.world().observe(SET) is None
     assert not it.ledger.digests
+
+
+def test_what_came_along_goes_along(scene: MakeScene) -> None:
+    it = scene("hostel-t-daemon")
+    before = it.apt.everything()
+    it.go(*it.names)
+    it.go()
+    assert it.apt.everything() == before
+    assert not it.ledger.digests
+
+
+def test_what_came_along_stays_where_somebody_asked_for_it(scene: MakeScene) -> None:
+    it = scene("hostel-t-daemon")
+    it.go(*it.names)
+    it.install_by_hand("hostel-t-helper")
+    it.go()
+    assert it.apt.installed(["hostel-t-daemon", "hostel-t-helper"]) == {"hostel-t-helper"}
+
+
+def test_what_others_recommend_by_now_stays(scene: MakeScene) -> None:
+    it = scene("hostel-t-daemon", "hostel-t-plain")
+    it.go(*it.names)
+    it.install_by_hand("hostel-t-fan")
+    change = Change(SET, PackagesState(names=it.names), None)
+    it.packages().enact(change, it.machine)
+    assert it.world().observe(SET) == PackagesState(names=("hostel-t-plain",))
+    assert installed_by(it.ledger, {"server": ()}) == ()
+
+
+def test_configuration_goes_with_its_package_unless_somebody_changed_it(scene: MakeScene) -> None:
+    it = scene("hostel-t-daemon", "hostel-t-slow")
+    (it.root / "go").touch()
+    it.go(*it.names)
+    mine, other = (it.root / "etc/init.d" / name for name in it.names)
+    mine.write_text("#!/bin/sh\n# changed\n")
+    it.go()
+    assert mine.read_text() == "#!/bin/sh\n# changed\n"
+    assert not other.exists()
 
 
 # -- kills and neighbours -------------------------------------------------------------------

@@ -43,6 +43,11 @@ request_timeout = 300
 mode = "{mode}"
 """
 SECRET = "for nobody"
+FILES = {
+    "echo_app.py": Path(echo_app.__file__).read_text(),
+    "public/open.txt": "open to all",
+    "public/.closed/file.txt": SECRET,
+}
 LARGE = 100_000_000
 over_tls = pytest.mark.parametrize("site", ["local"], indirect=True)
 """For what is HTTP/2."""
@@ -66,9 +71,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     hosted = place(request.getfixturevalue("user"), None, "wire")
     try:
         hosted.write("hostel.toml", SITE.format(mode=request.param))
-        hosted.write("echo_app.py", Path(echo_app.__file__).read_text())
-        hosted.write("public/open.txt", "open to all")
-        hosted.write("public/.closed/file.txt", SECRET)
+        for name, text in FILES.items():
+            hosted.write(name, text)
         done = hosted.up()
         assert done.returncode == 0, done.stderr
         assert list(hosted.state.rglob(".closed/file.txt")), "it is there to be found"
@@ -303,7 +307,7 @@ class Clients:
     @contextlib.contextmanager
     def _wire(self, protocol: str, kind: type[Wire]) -> Iterator[Wire]:
         """The open connection, unless it was idle for so long that the server may close it."""
-        if time.monotonic() - self.used.get(protocol, 0) > 5:
+        if time.monotonic() - self.used.get(protocol, 0) > 3:
             self._drop(protocol)
         self.reused += protocol in self.wires
         if protocol not in self.wires:
@@ -537,9 +541,10 @@ def test_path_info_is_the_target_decoded(clients: Clients, target: str) -> None:
 def test_a_whole_url_as_target_is_its_path_and_its_name_is_the_host(
     site: Endpoint, rest: str
 ) -> None:
+    host = site.name if site.filtered else "x.invalid"  # The router hangs up where they differ.
     with Http1(site) as wire:
         wire.send(
-            f"GET {site.scheme}://{site.name}{rest} HTTP/1.1\r\nHost: x.invalid\r\n\r\n".encode()
+            f"GET {site.scheme}://{site.name}{rest} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         )
         got = told(wire.reply())
     path, _, query = rest.partition("?")
@@ -557,15 +562,18 @@ REFUSED_TARGETS = {
 @pytest.mark.parametrize("target", REFUSED_TARGETS, ids=lambda target: target[:20])
 def test_a_target_that_is_none_never_reaches_the_app(site: Endpoint, target: str) -> None:
     with Http1(site) as wire:
-        wire.send(f"GET {target} HTTP/1.1\r\nHost: {site.name}\r\n\r\n".encode("latin-1"))
-        reply = wire.reply()
-    assert (reply.status, b"wsgi" in reply.body) == (REFUSED_TARGETS[target], False)
+        head = f"GET {target} HTTP/1.1\r\nHost: {site.name}\r\nConnection: close\r\n\r\n"
+        wire.send(head.encode("latin-1"))
+        got = wire.rest()
+    assert site.refuses(got, REFUSED_TARGETS[target])
+    assert b"wsgi" not in got
 
 
 def test_what_is_asked_of_the_server_itself_is_answered_by_httpd(site: Endpoint) -> None:
     with Http1(site) as wire:
         wire.send(f"OPTIONS * HTTP/1.1\r\nHost: {site.name}\r\n\r\n".encode())
-        assert (wire.reply().status, site.host) == (200, "localhost")
+        reply = wire.reply()
+    assert (reply.status, reply.body) == (200, b"")
 
 
 @pytest.mark.parametrize(
@@ -682,10 +690,20 @@ def test_a_piece_arrives_when_it_is_yielded_over_http_2(site: Endpoint) -> None:
 LENGTH = [TYPE, ["Content-Length", "500"]]
 
 
-@pytest.mark.parametrize("lines", [[TYPE], LENGTH], ids=["chunked", "length"])
-def test_half_an_answer_does_not_look_like_a_whole_one(site: Endpoint, lines: list[Any]) -> None:
+HALVES = {
+    "chunks": {"headers": [TYPE], "first": "half of", "fail": True},
+    "length": {"headers": LENGTH, "first": "half of", "fail": True},
+    "written": {"headers": [TYPE], "chunks": ["half of"], "write": True, "fail": True},
+    "short": {"headers": LENGTH, "chunks": ["half of"]},
+    "short and written": {"headers": LENGTH, "chunks": ["half of"], "write": True},
+}
+"""What an app does: it fails in the middle of its answer, or it ends there."""
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_an_answer_does_not_look_like_a_whole_one(site: Endpoint, half: str) -> None:
     """Nor does what would be answered next become a part of it."""
-    order = do(headers=lines, first="half of", fail=True)
+    order = do(**HALVES[half])
     with Http1(site) as wire:
         next_one = Request("GET", "/next").http1(site)
         wire.send(Request("GET", "/", (order,)).http1(site) + next_one)
@@ -695,21 +713,25 @@ def test_half_an_answer_does_not_look_like_a_whole_one(site: Endpoint, lines: li
 
 
 @over_tls
-@pytest.mark.parametrize("lines", [[TYPE], LENGTH], ids=["endless", "length"])
+@pytest.mark.parametrize("half", HALVES)
 def test_half_an_answer_does_not_look_like_a_whole_one_over_http_2(
-    site: Endpoint, lines: list[Any]
+    site: Endpoint, half: str
 ) -> None:
-    asking = Request("GET", "/", (do(headers=lines, first="half of", fail=True),))
+    asking = Request("GET", "/", (do(**HALVES[half]),))
     with Http2(site) as wire, pytest.raises(Cut):
         asking.over_http2(wire)
 
 
-def test_an_app_that_fails_before_its_answer_leaves_the_connection(site: Endpoint) -> None:
+@pytest.mark.parametrize("order", [do(fail=True), do(headers=LENGTH)], ids=["fails", "is missing"])
+def test_an_answer_of_which_nothing_is_sent_is_an_error_of_that_request_alone(
+    site: Endpoint, order: tuple[str, str]
+) -> None:
     with Http2(site) if site.tls else contextlib.nullcontext() as wire2, Http1(site) as wire:
-        wire.send(Request("GET", "/", (do(fail=True),)).http1(site))
+        asking = Request("GET", "/", (order,))
+        wire.send(asking.http1(site))
         assert wire.reply().status == 500
         if wire2:
-            assert Request("GET", "/", (do(fail=True),)).over_http2(wire2).status == 500
+            assert asking.over_http2(wire2).status == 500
             assert Request("GET", "/").over_http2(wire2).status == 200
 
 
@@ -834,8 +856,8 @@ def test_a_request_that_may_end_elsewhere_is_refused_and_the_connection_closed(
     with Http1(site) as wire:
         wire.send(head.encode("latin-1") + hidden)
         got = wire.rest()
-    assert got.startswith(b"HTTP/1.1 %d " % STATUS.get(case, 400))
-    assert got.count(b"HTTP/1.1 ") == 1
+    assert site.refuses(got, STATUS.get(case, 400))
+    assert got.count(b"HTTP/1.1 ") <= 1
     assert b"/hidden" not in got
 
 
@@ -883,7 +905,7 @@ def test_a_folded_header_is_one_header(site: Endpoint, header: str) -> None:
     with Http1(site) as wire:
         wire.send(f"GET / HTTP/1.1\r\nHost: {site.name}\r\n{header}\r\n\r\n".encode())
         got = told(wire.reply())
-    assert (got["HTTP_X_A"], "HTTP_X_B" in got) == (FOLDED[header], False)
+    assert (" ".join(got["HTTP_X_A"].split()), "HTTP_X_B" in got) == (FOLDED[header], False)
 
 
 @pytest.mark.parametrize(
@@ -899,7 +921,7 @@ def test_a_first_line_that_is_none_is_refused_and_the_connection_closed(
         wire.send(f"{line}\r\nHost: {site.name}\r\n\r\n".encode())
         wire.send(Request("GET", "/hidden").http1(site))
         got = wire.rest()
-    assert got.startswith(b"HTTP/1.1 400 ")
+    assert site.refuses(got, 400)
     assert b"/hidden" not in got
 
 

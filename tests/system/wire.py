@@ -34,6 +34,12 @@ class Endpoint:
     authority: str | None
     """The certificates to trust, as PEM; None is plain HTTP."""
     remote_addr: str
+    filtered: bool = False
+    """A router reads the first request too. It hangs up where it finds none, and says nothing."""
+
+    def refuses(self, got: bytes, status: int) -> bool:
+        """Whether this is the answer to a request that nobody may take for another one."""
+        return got.startswith(b"HTTP/1.1 %d " % status) or (self.filtered and not got)
 
     @property
     def tls(self) -> bool:
@@ -48,13 +54,16 @@ class Endpoint:
         """What belongs into Host."""
         return self.host if self.port == (443 if self.tls else 80) else f"{self.host}:{self.port}"
 
-    def open(self, protocol: str = "http/1.1") -> socket.socket:
-        connection = self.connect()
-        if self.authority is None:
-            return connection
+    def context(self, protocol: str = "http/1.1") -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=self.authority)
         context.set_alpn_protocols([protocol])
-        wrapped = context.wrap_socket(connection, server_hostname=self.host)
+        return context
+
+    def open(self, protocol: str = "http/1.1") -> socket.socket:
+        connection = self.connect()
+        if not self.tls:
+            return connection
+        wrapped = self.context(protocol).wrap_socket(connection, server_hostname=self.host)
         assert wrapped.selected_alpn_protocol() == protocol
         return wrapped
 

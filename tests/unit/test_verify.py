@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hostel.errors import HostelError
-from hostel.verify import Front, Patience, is_live, verify
+from hostel.verify import Front, Patience, is_live, unwell, verify
 
 GENERATION = "0123456789abcdef"
 Serve = Callable[..., Front]
@@ -156,3 +157,15 @@ def test_a_generation_is_live_only_when_it_answers_at_its_own_name(
     server.answers[f"/.well-known/hostel/{GENERATION}"] = 200
     assert not is_live(front, GENERATION), "an app that answers everything is not the marker"
     assert not is_live(closed_front(), GENERATION)
+
+
+def test_what_an_app_put_in_the_place_of_its_log_is_neither_read_nor_waited_for(
+    tmp_path: Path,
+) -> None:
+    other, link, pipe = tmp_path / "other", tmp_path / "link", tmp_path / "pipe"
+    other.write_text("another's secret\n")
+    link.symlink_to(other)
+    os.mkfifo(pipe)
+    assert "secret" in unwell("asking", "no", other, 0, lambda _: False).detail
+    for log in (link, pipe):
+        assert unwell("asking", "no", log, 0, lambda _: False).detail == ""

@@ -145,17 +145,21 @@ def hang_up(environ: dict[str, Any]) -> None:
 
 
 def _connections() -> list[Any]:
-    """The TCP connections of this process, as sockets that may be closed without closing them."""
+    """The TCP connections of this process, as sockets that may be closed without closing them.
+
+    Each once, though a second descriptor may lead to it: one that was just made here, or in
+    another thread.
+    """
     import socket
     import stat
 
-    found = []
+    found = {}
     for name in os.listdir("/dev/fd"):  # noqa: PTH208
         try:
             if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
                 one = socket.socket(fileno=os.dup(int(name)))
-                if one.family != socket.AF_UNIX and one.getpeername():
-                    found.append(one)
+                if one.family != socket.AF_UNIX:
+                    found[one.getsockname(), one.getpeername()] = one
         except OSError:  # closed meanwhile, or no connection
             continue
-    return found
+    return [*found.values()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -24,6 +24,7 @@ Examples:
   hostel logs --since 10m --errors     what went wrong in the last ten minutes
   hostel logs --since "2026-11-24 10:00" --json | jq .status
   hostel logs --request a6s2mg5EcIw    one request and all that it wrote
+  hostel logs guestbook --worker mail  what that worker wrote
 """
 
 DOING = "reading the logs"
@@ -52,6 +53,7 @@ AT_ONCE = 500
 )
 @click.option("--errors", is_flag=True, help="Only 5xx, tracebacks and errors.")
 @click.option("--request", "wanted", metavar="ID", help="Only this request.")
+@click.option("--worker", metavar="NAME", help="Instead, what this worker or job wrote.")
 @click.option("--json", "as_json", is_flag=True, help='JSON lines, each with "version": 1.')
 @click.option("--dir", "state", type=click.Path(path_type=Path), help="Folder of the site's state.")
 def logs(
@@ -61,6 +63,7 @@ def logs(
     lines: int | None,
     errors: bool,
     wanted: str | None,
+    worker: str | None,
     as_json: bool,
     state: Path | None,
 ) -> None:
@@ -72,6 +75,10 @@ def logs(
     from hostel.log_history import History
 
     began = _since(since)
+    if worker is not None:
+        if errors or wanted or as_json or state:
+            raise click.UsageError("--worker goes with --follow, --since and --lines alone.")
+        _of_worker(site, worker, follow, lines, began)
     keep = _filter(errors, wanted)
     try:
         found = places(site, state)
@@ -92,6 +99,24 @@ def logs(
             f"{error.filename} is closed to you",
             "Read them as root, or as a member of the group adm.",
         ) from None
+
+
+def _of_worker(
+    site: str, worker: str, follow: bool, lines: int | None, began: float | None
+) -> NoReturn:
+    from hostel.platforms.debian import ServerPlaces
+    from hostel.server import journals
+
+    if not (SERVER_LOGS / site).is_dir():
+        raise UsageError(
+            "looking for a worker's lines",
+            f"{site} is the name of no site on this server",
+            "Workers run on a server alone; name the site: hostel logs SITE --worker NAME",
+        )
+    if lines is None and began is None:
+        lines = LINES_BEFORE_FOLLOWING if follow else LINES
+    found = ServerPlaces().site(site)
+    journals.show(found, worker, follow=follow, lines=lines, since=began)
 
 
 def places(site: str, state: Path | None = None) -> LogPlaces:

@@ -1,7 +1,7 @@
 """Packages of the system, as one set: all that are missing come by one apt-get.
 
 Nothing that the machine did not run before is started or enabled by it. A package that was there
-before is used as it is; only what Hostel installed is ever removed, see `parts`.
+before is used as it is; only what Hostel installed, or came along with that, is ever removed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from hostel import no_starts
 from hostel.apt import Apt
+from hostel.drift import state_digest
 from hostel.errors import HostelError
 from hostel.ledger import Ledger
 from hostel.machine import Machine
@@ -89,11 +90,16 @@ class Packages:
         return {name for name in names if self.ledger.owns(packages_key(name))}
 
     def _remove(self, own: set[str], apt: Apt) -> None:
-        """Remove those that are there, whole or by half. What others need by now stays theirs."""
-        removable = apt.removable(apt.present(own)).names if own else ()
+        """Remove those that are there, whole or by half, with what came along for their sake. What
+        others need by now, or recommend, stays theirs.
+        """
+        present = apt.present(own)
+        ours = {*installed_by(self.ledger, self.sets)}
+        removable = set(apt.removable(present - {*apt.recommended(present, ours)}).names)
+        along = apt.unneeded_without(removable) & ours if removable else frozenset()
         if removable:
-            apt.remove(removable)
-        self.ledger.forget(*map(packages_key, own))
+            apt.remove(removable | along)
+        self.ledger.forget(*map(packages_key, own | along))
 
     def tidy(self, machine: Machine) -> None:
         """Finish what a killed run left: packages half installed, units enabled, the policy."""
@@ -127,12 +133,22 @@ class Packages:
             before = frozenset(json.loads(noted))
         except (ValueError, TypeError):
             before = apt.everything()
-        _disable(apt.files(apt.everything() - before), machine)
+        new = apt.everything() - before
+        _disable(apt.files(new), machine)
+        self._remember({name.partition(":")[0] for name in new})
         machine.remove(self.note)
+
+    def _remember(self, names: set[str]) -> None:
+        """What came along is Hostel's too: it goes when nothing needs it any more."""
+        new = {
+            which: PackagesState(names=(name,)) for name in names if (which := packages_key(name))
+        }
+        owned = self.ledger.digests
+        self.ledger.settle({key: state_digest(how) for key, how in new.items() if key not in owned})
 
 
 def installed_by(ledger: Ledger, sets: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The packages that Hostel installed, whichever sets they belonged to."""
+    """The packages that Hostel installed, whichever sets they belonged to or came along with."""
     keys = (which for which in ledger.digests if kind_of(which) == "package")
     return tuple(sorted(name for which in keys if (name := name_of(which)) not in sets))
 

@@ -13,6 +13,7 @@ from hostel import release, venv
 from hostel.errors import HostelError
 from hostel.machine import Machine
 from hostel.plan import Change, Key, State, key, name_of
+from hostel.resources.folder import folder_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class Releases:
         module = str(said.get("module", ""))
         if not venv.is_whole(place) or not Path(module).is_file():
             return None
-        return ReleaseState(venv=str(place), module=module)
+        needs = tuple(map(folder_key, (*folder.parents, *place.parents)))
+        return ReleaseState(venv=str(place), module=module, needs=needs)
 
     def enact(self, change: Change, machine: Machine) -> None:
         folder = self._folder(change.key)

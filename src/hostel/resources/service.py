@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.errors import HostelError
 from hostel.log_files import open_log
 from hostel.log_join import readable
-from hostel.machine import Machine
+from hostel.machine import Machine, Ran
 from hostel.plan import Change, Key, State, key, name_of
 from hostel.processes import wait
 from hostel.systemctl import Systemctl, UnitStatus
@@ -116,17 +116,35 @@ class Services:
         stale = before.is_up and mark_in(before) != wanted.mark and not name.endswith(".timer")
         log = _End.of(self.error_log(name))
         ran = systemd.restart(name) if stale else systemd.start(name)
-        if ran.ok and _stays(name, systemd):
-            return
+        if not ran.ok:
+            raise self._given_up(name, systemd, ran, log)
+
+    def all_stay(self, names: Collection[str], machine: Machine) -> None:
+        """Watch for a moment that what was started just now, and cannot say when it is ready, does
+        not end at once. Raises HostelError for the first that does, which is then not tried again.
+        """
+        systemd, end = Systemctl(machine), time.monotonic() + STEADY_SECONDS
+        while names and time.monotonic() < end:
+            time.sleep(0.1)
+            for name, unit in systemd.show(*names).items():
+                if unit.active != "active" or unit.restarts:
+                    raise self._given_up(name, systemd)
+
+    def _given_up(
+        self, name: str, systemd: Systemctl, ran: Ran | None = None, log: _End | None = None
+    ) -> HostelError:
+        """What became of a unit that does not start; it is ended for good."""
         unit = systemd.unit(name)
         # First ended for good, then explained: it would begin anew every few seconds.
         systemd.disable(name)
         systemd.stop(name, wait=True)
         systemd.reset_failed(name)
-        lines = [*systemd.journal(unit, LINES_SHOWN), *log.since(self.error_log(name))]
-        if unit.load != "loaded":
+        lines = systemd.journal(unit, LINES_SHOWN)
+        lines += log.since(self.error_log(name)) if log else []
+        if unit.load != "loaded" and ran:
             lines = ran.tail.splitlines()
-        raise HostelError(
+        self.forget()
+        return HostelError(
             f"starting {name}",
             reason(unit),
             "" if lines else f"See: journalctl -u {name}",
@@ -191,20 +209,6 @@ _SYSTEMDS_CODES = {
     "233": "its run folder cannot be made",
 }
 """Exit codes with which systemd's own child ends before there is a program, for a person."""
-
-
-def _stays(name: str, systemd: Systemctl) -> bool:
-    """Whether what has started does not end at once; a unit that says it is ready is believed."""
-    unit = systemd.unit(name)
-    if unit.type not in ("exec", "simple"):
-        return True
-    restarts, end = unit.restarts, time.monotonic() + STEADY_SECONDS
-    while time.monotonic() < end:
-        time.sleep(0.1)
-        unit = systemd.unit(name)
-        if unit.active != "active" or unit.restarts != restarts:
-            return False
-    return True
 
 
 def _refused(doing: str, name: str, said: str) -> HostelError:

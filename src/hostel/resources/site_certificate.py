@@ -14,6 +14,7 @@ from hostel.account import owner_of
 from hostel.errors import HostelError
 from hostel.machine import Machine
 from hostel.plan import Change, Key, State, key, name_of
+from hostel.states import surrounding
 
 MODE = 0o440
 
@@ -43,10 +44,12 @@ class SiteCertificates:
         if pem is None:
             return None
         info = path.stat()
+        owner = owner_of(info.st_uid, info.st_gid)
         return SiteCertificateState(
             names=names_in(pem),
-            owner=owner_of(info.st_uid, info.st_gid),
+            owner=owner,
             mode=stat.S_IMODE(info.st_mode),
+            needs=surrounding(path, owner),
         )
 
     def enact(self, change: Change, machine: Machine) -> None:

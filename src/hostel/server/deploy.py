@@ -16,7 +16,6 @@ from hostel.drift import state_digest
 from hostel.errors import HostelError, RolledBack
 from hostel.haproxy_unit import UNIT
 from hostel.httpd_build import Httpd
-from hostel.journal import Journal
 from hostel.machine import HALF_WRITTEN
 from hostel.plan import Change, Key, kind_of, name_of
 from hostel.release import Release
@@ -30,6 +29,7 @@ from hostel.server.prepare import Prepared
 from hostel.server.probing import Probe, answers_through_router
 from hostel.server.setting import Setting
 from hostel.server.world import journal_of, world_of
+from hostel.systemd_units import WORKERS
 
 Say = Callable[[str], None]
 
@@ -140,6 +140,7 @@ def _deploy(
 
     def well() -> None:
         answers_through_router(setting, host)
+        host.services.all_stay(_begun_beside(planned), host.machine)
 
     try:
         _go(planned, host, well, say)
@@ -151,6 +152,12 @@ def _deploy(
             error.remedy = mend + _meanwhile(prepared)
         raise
     return Deployed(setting, url, True, "; ".join(filter(None, notes)))
+
+
+def _begun_beside(planned: Planned) -> list[str]:
+    """The workers that a plan starts, by their units."""
+    started = (name_of(one.key) for one in planned.plan.changes if kind_of(one.key) == "service")
+    return [name for name in started if name.startswith(WORKERS)]
 
 
 def _meanwhile(prepared: Prepared) -> str:
@@ -231,7 +238,7 @@ def _step_of_unit(unit: str, *, ends: bool) -> str:
     if unit.endswith(".timer"):
         job = name.partition(".")[2]
         return f"ending the job {job}" if ends else f"setting the times of the job {job}"
-    if unit.startswith("hostel-worker@"):
+    if unit.startswith(WORKERS):
         worker = name.partition(".")[2].rpartition(".")[0]
         return f"stopping the worker {worker}" if ends else f"starting the worker {worker}"
     return "draining the old instance" if ends else "starting the instance"

@@ -7,8 +7,7 @@ from collections.abc import Callable, Set
 from hostel.apply import apply
 from hostel.errors import HostelError, UsageError
 from hostel.interrupts import Interrupted
-from hostel.plan import Key
-from hostel.plan import key
+from hostel.plan import Key, key
 from hostel.platforms.debian import SitePlaces
 from hostel.processes import wait
 from hostel.resources.service import OURS

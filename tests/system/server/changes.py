@@ -23,6 +23,8 @@ from .sites import ask, site_file
 
 HOST = "hello.example.com"
 FOLDER = "/root/hello"
+HELD = ("slow", "poll", "held", "http2")
+"""Names of requests that are held in the app."""
 DATA = "/srv/hostel/hello/data"
 PYTHONS = Path.home() / ".pyenv" / "versions"
 
@@ -120,7 +122,8 @@ class Changes:
         names = [HOST, *(f"www{number}.example.com" for number in range(1, self.domains + 1))]
         text = site_file("hello").replace(f'["{HOST}"]', json.dumps(names))
         self.server.write(f"{FOLDER}/app.py", APP.replace("@MARK@", str(self.code)))
-        self.server.write(f"{FOLDER}/late.py", f'WORD = "code {self.code}"\n')
+        for name in HELD:
+            self.server.write(f"{FOLDER}/late_{name}.py", f'WORD = "code {self.code}"\n')
         self.server.write(f"{FOLDER}/hostel.toml", f'{text}python = "{self.python}"\n{more}')
         self.server.run(["hostel", "apply", FOLDER], check=True, timeout=1200)
 
@@ -260,8 +263,9 @@ class Flight(threading.Thread):
             )
             response = connection.getresponse()
             self.status = response.status
-            self.closes = response.getheader("Connection", "").lower().endswith("close")
+            said = response.getheader("Connection", "").lower().split(", ")
             self.answer = response.read()
+            self.closes = "close" in said and not secure.recv(1)
 
     def end(self) -> bytes:
         """The whole answer of a request that ended normally."""

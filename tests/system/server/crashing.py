@@ -86,7 +86,7 @@ class Runs:
         end = time.monotonic() + 120
         while (found := self.troubles()) and time.monotonic() < end:
             time.sleep(0.1)
-        assert found == []
+        assert not found, "\n".join(found)
 
     def finished(self, folder: str) -> None:
         """Fail unless the site is as its project says, and nothing half-done is left."""
@@ -139,8 +139,8 @@ class Visitor:
         """Fail unless every answer since the last time was one of these, and there was one."""
         self._wait_for_one()
         answers, self.answers = self.answers, {}
-        assert self.failures == []
-        assert {*answers} <= {*allowed}
+        assert not self.failures, self.failures[:5]
+        assert {*answers} <= {*allowed}, answers
 
     def _wait_for_one(self) -> None:
         """At least one that was asked from now on."""

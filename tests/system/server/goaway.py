@@ -53,7 +53,6 @@ class Http2Line:
         self.decoder, self.encoder = Decoder(), Encoder()
         self.streams: dict[int, Stream] = {}
         self.goaways: list[int] = []
-        self.errors: set[int] = set()
         self.closed = False
         self.unread = b""
         window = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: WIDE})
@@ -110,13 +109,14 @@ class Http2Line:
             case HeadersFrame():
                 assert "END_HEADERS" in frame.flags
                 fields = dict(self.decoder.decode(frame.data, raw=True))
+                assert b"connection" not in fields, "it has no place in HTTP/2"
                 stream.status = stream.status or int(fields[b":status"])
             case DataFrame():
                 stream.body += frame.data
             case RstStreamFrame():
                 stream.reset = frame.error_code
             case GoAwayFrame():
-                self.errors |= {frame.error_code} - {NO_ERROR}
+                assert frame.error_code == NO_ERROR, frame
                 self.goaways.append(frame.last_stream_id)
                 for number, one in self.streams.items():
                     one.refused = one.refused or number > frame.last_stream_id

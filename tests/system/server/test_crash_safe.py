@@ -6,6 +6,7 @@ that was there before, and is killed one point further. Somebody visits a site a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from .sites import HELLO, ask, put_site
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 
 HOST = "hello.example.com"
+MOMENTS = 16
 on_applied = pytest.mark.parametrize("server", ["applied"], indirect=True)
 
 MORE = """\
@@ -51,6 +53,7 @@ def killed_at_each_point(runs: Runs, *argv: str, **how: Any) -> Iterator[Ran]:
         yield ran
         if ran.code == 0:
             assert at > 10
+            assert "an earlier run was cut short; what it had begun was undone" in ran.err
             return
         assert ran.killed, ran.err
         last = ran.last
@@ -140,20 +143,19 @@ def cleared_by_kills(runs: Runs, *argv: str) -> Iterator[Ran]:
 
 @on_applied
 def test_undoing_may_be_killed_anywhere_as_well(server: DebianMachine, runs: Runs) -> None:
+    """Before each change is undone, after that, and when the ledger knows."""
     former, folder = runs.snapshot(), put(server, "new")
     with Visitor(server, HOST) as visitor:
-        assert runs(
-            "apply", folder, match="after enact file:/var/lib/hostel/sites/hello/site", at=0
-        ).killed
-        for at in range(MOST_POINTS):
-            ran = runs("apply", folder, part="mend", at=at, fine=True, snapshots=True)
+        last = "after enact file:/var/lib/hostel/sites/hello/site.json"
+        assert runs("apply", folder, match=last, at=0).killed
+        for kill in range(MOST_POINTS):
+            ran = runs("apply", folder, part="mend", at=kill % 3, fine=True, snapshots=True)
             visitor.check("hello", "new")
             if ran.code == 0:
                 break
             assert ran.killed, ran.err
-        assert at > 10
+        assert kill > 20
         assert changed(former, ran.snapshot) == {}
-        assert "an earlier run was cut short" in ran.err
         runs.finished(folder)
 
 
@@ -177,5 +179,58 @@ def test_a_bare_server_is_made_ready_by_the_run_after_one_that_was_killed_anywhe
 
 
 def _stays(name: str) -> bool:
-    """Where the journal and the ledger lie."""
-    return name in ("/var/lib/hostel", "/var/lib/hostel/ledger.json")
+    """Where lock, journal and ledger lie."""
+    return name in ("/run/hostel", "/var/lib/hostel", "/var/lib/hostel/ledger.json")
+
+
+CUTS = [
+    ("run", "after enact file:/srv/hostel/hello/generations"),
+    ("run", "after enact release"),
+    ("run", "after enact service"),
+    ("run", "after enact route"),
+    ("clear", "after verified"),
+    ("clear", "after enact service"),
+]
+
+
+@on_applied
+def test_after_a_power_cut_the_site_serves_and_the_next_run_ends_the_work(
+    server: DebianMachine,
+) -> None:
+    """What had not reached the disk is lost with it."""
+    former = "hello"
+    for number, (part, point) in enumerate(CUTS):
+        new = f"new {number}"
+        folder = put(server, new)
+        server.run(["sync"], check=True)
+        with Runs(server) as runs:
+            ran = runs("apply", folder, part=part, match=point, at=0)
+            assert ran.killed, ran.err
+            server.power_cut()
+        assert ask(server, HOST).text in (former, new)
+        with Runs(server) as runs:
+            assert runs("apply", folder).code == 0
+            assert ask(server, HOST).text == new
+            runs.finished(folder)
+        former = new
+
+
+@on_applied
+def test_an_update_killed_at_any_moment_is_undone_with_what_its_programs_were_at(
+    server: DebianMachine, runs: Runs
+) -> None:
+    """Not between two steps, but within them."""
+    began = time.monotonic()
+    assert server.run(["hostel", "apply", put(server, "hello again")]).returncode == 0
+    whole = time.monotonic() - began
+    with Visitor(server, HOST) as visitor:
+        folder = put(server, "new")
+        for part in range(MOMENTS):
+            with server.popen(["hostel", "apply", folder]) as run:
+                time.sleep(whole * part / MOMENTS)
+                run.kill()
+            visitor.check("hello again", "new")
+        assert runs("apply", folder).code == 0
+        runs.finished(folder)
+        visitor.check("hello again", "new")
+    assert ask(server, HOST).text == "new"

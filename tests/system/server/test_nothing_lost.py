@@ -151,6 +151,7 @@ def test_http2_is_told_to_go_and_keeps_what_is_in_flight(changes: Changes) -> No
         asked = busy.answered(busy.ask("/load/busy"))
         assert asked.refused or (asked.status, asked.reset) == (200, None)
         assert asked.refused or asked.body.startswith(f"{before}\n".encode())
+        busy.listen(0.02)
     while not idle.closed:
         idle.listen(60)
     assert idle.goaways
@@ -178,7 +179,7 @@ def test_switches_under_http2_lose_no_stream(changes: Changes) -> None:
 
 
 class Http2Load(threading.Thread):
-    """One browser: ten requests at once, again and again; a new connection after GOAWAY."""
+    """One browser: ten requests at once, page after page; a new connection after GOAWAY."""
 
     def __init__(self, aim: Aim) -> None:
         super().__init__(daemon=True)
@@ -207,6 +208,7 @@ class Http2Load(threading.Thread):
                     self.wrong.append(f"{stream.path}: {stream.status}, reset {stream.reset}")
                 self.answers += 1
                 self.newest = max(self.newest, int(stream.body.partition(b"\n")[0]))
+            line.listen(0.2)
         if line.closed and not line.goaways:
             self.wrong.append("closed without GOAWAY")
         line.close()

@@ -271,6 +271,16 @@ def test_a_client_that_goes_away_is_no_failure(pair: tuple[socket.socket, socket
     assert (client.recv(2), answer.closed) == (b"on", 1)
 
 
+def test_a_connection_is_cut_though_two_descriptors_lead_to_it(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """As when another thread is about to cut another one: then both look at all of them."""
+    server, client = pair
+    with server.dup():
+        hang_up(ends(server, "203.0.113.9"))
+    assert client.recv(1) == b""
+
+
 def test_only_that_one_connection_is_cut(pair: tuple[socket.socket, socket.socket]) -> None:
     server, client = pair
     hang_up({**ends(server), "REMOTE_PORT": str(server.getpeername()[1] % 65535 + 1)})

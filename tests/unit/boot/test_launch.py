@@ -194,3 +194,10 @@ def test_a_call_without_a_command_is_refused() -> None:
         argv = [sys.executable, "-I", "-S", str(SCRIPT), *arguments]
         ran = subprocess.run(argv, capture_output=True, check=False)
         assert (ran.returncode, ran.stderr[:14]) == (2, b"hostel: usage:")
+
+
+def test_what_is_run_leaves_no_core_dump_that_would_hold_its_environment(launched: Launch) -> None:
+    code = "import resource; print(*resource.getrlimit(resource.RLIMIT_CORE))"
+    soft, hard = map(int, launched(sys.executable, "-c", code).stdout.split())
+    # No more where root has forbidden core files for all, which nothing can raise again.
+    assert soft <= hard <= 1

@@ -57,7 +57,7 @@ def test_no_value_of_the_environment_is_in_the_unit_or_in_httpds_configuration()
 def test_the_instance_expects_the_router_and_says_the_ports_that_visitors_see() -> None:
     text, mark = conf(setting())
     assert "RemoteIPProxyProtocol On" in text
-    assert "Listen 127.0.0.1:21001" in text
+    assert "Listen 127.72.0.1:21001" in text
     assert "ServerName shop.example.com:443" in text
     assert "https://shop.example.com%1" in text
     assert "|/usr/bin/rotatelogs" in text
