@@ -24,8 +24,8 @@ def hosts(instance: Instance) -> Iterator[Node]:
     yield line("SSLHonorCipherOrder", "Off")
     yield line("SSLSessionCache", "none")
     yield line("SSLStrictSNIVHostCheck", "Off")
-    # One for each of ours, and a fixed number: with fewer than a process has connections at work, or
-    # with a number that grows, mod_http2 forgets to answer streams (seen with h2load, 2.4.71).
+    # One for each of ours, and a fixed number: with fewer than a process has connections at work,
+    # or with a number that grows, mod_http2 forgets to answer streams (seen with 2.4.71).
     yield line("H2MinWorkers", instance.threads)
     yield line("H2MaxWorkers", instance.threads)
     yield from _site_hosts(

@@ -248,7 +248,7 @@ def copy(tree: Tree, code: Path, machine: Machine, kept_in: Path | None = None) 
             if isinstance(error, FileNotFoundError) and not origin.exists():
                 raise Vanished(entry.path) from error
             raise HostelError(
-                f"copying {entry.path} into the release",
+                f"copying {entry.path} to {code}",
                 error.strerror or str(error),
                 remedy_for(error),
             ) from error

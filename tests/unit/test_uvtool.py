@@ -44,6 +44,9 @@ your requirements are unsatisfiable.
 
 hint: Packages were unavailable because the network was disabled.
 """
+FULL = """error: Failed to create virtualenv
+  Caused by: failed to create file `/srv/x/bin/activate`: No space left on device (os error 28)
+"""
 BROKEN_LINE = """error: Couldn't parse requirement in `requirements.txt` at position 0
   Caused by: no such comparison operator "=", must be one of ~= == != <= >= < > ===
 """
@@ -60,6 +63,7 @@ BROKEN_LINE = """error: Couldn't parse requirement in `requirements.txt` at posi
         (NO_LIBRARY, "mysqlclient==2.2.4 cannot be built", "-dev"),
         (NO_NAME, "a package cannot be built", ""),
         (OFFLINE, "cannot be reached", "network"),
+        (FULL, "failed to create file `/srv/x/bin/activate`: No space", "Free some space"),
         (BROKEN_LINE, "Couldn't parse requirement in `requirements.txt`", ""),
         ("", "uv failed", ""),
     ],

@@ -57,6 +57,7 @@ def apply(
             prepare.open_project(target)
             for target in targets_of(targets, host, everything=everything)
         ]
+        deploy.foresee(projects, host, kept)
         if not yes:
             _consent(planning.missing_packages(host, [project.site for project in projects]))
         deploy.settle_machine(host, steps, kept)

@@ -74,11 +74,13 @@ def plans_of(targets: tuple[str, ...], host: Host, *, quiet: bool = False) -> li
     from hostel.server import planning, prepare
 
     projects = [prepare.open_project(target) for target in targets]
-    machine = planning.of_machine(host)
-    plans = [_said(machine, [])]
+    packages = planning.of_packages(host)
+    first = [*([packages] if packages.plan else []), planning.of_machine(host)]
+    plans = [_said(planned, []) for planned in first]
     if not quiet:
-        _show(machine, [])
-    if any(change.key.startswith("package:") for change in machine.plan.changes):
+        for planned in first:
+            _show(planned, [])
+    if packages.plan:
         screen.note("the sites themselves are planned when these packages are there")
         return plans
     httpd = host.httpd()

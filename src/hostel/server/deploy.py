@@ -5,7 +5,7 @@ The only module of the server that leads to changes; `hostel.apply` makes them. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from hostel.httpd_build import Httpd
 from hostel.machine import HALF_WRITTEN
 from hostel.plan import Change, Key, kind_of, name_of
 from hostel.release import Release
+from hostel.resources.package import Packages
 from hostel.resources.release import release_key
 from hostel.server import planning, prepare
 from hostel.server.desired import check_key, hook_key, probe_key
@@ -27,7 +28,7 @@ from hostel.server.host import Host
 from hostel.server.planning import NOTHING, Planned
 from hostel.server.prepare import Prepared
 from hostel.server.probing import Probe, answers_through_router
-from hostel.server.setting import Setting
+from hostel.server.setting import Setting, names_of
 from hostel.server.world import journal_of, world_of
 from hostel.systemd_units import WORKERS
 
@@ -74,24 +75,43 @@ def mend(host: Host) -> Mended:
     cleared = frozenset(change.key for change in journal.clearing())
     at = {change.key for change in journal.pending()} | cleared
     folders = {Path(name_of(which)).parent for which in at if kind_of(which) == "file"}
-    undone = recover(world_of(host), journal)
+    world = world_of(host)
+    undone = recover(world, journal)
+    packages = world.resources["package"]
+    if isinstance(packages, Packages):
+        packages.tidy(host.machine)
     for folder in (places.var, places.router, *folders):
         for left in folder.glob(f"{HALF_WRITTEN}*"):
             host.machine.remove(left)
     return Mended(bool(undone), cleared)
 
 
-def settle_machine(host: Host, say: Say, keep: frozenset[Key] = NOTHING) -> bool:
-    """Make the server ready for sites; True if anything had to change."""
+def foresee(projects: Iterable[prepare.Project], host: Host, keep: frozenset[Key]) -> None:
+    """Raise HostelError for what would stop a run only later: ports that others hold, and things
+    of others that have the names Hostel wants. Nothing is changed by then.
+    """
     from hostel.server import ports
 
-    planned = planning.of_machine(host, keep)
-    if not planned.plan:
-        return False
-    ports.check(planned, host)
-    host.places.var.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _go(planned, host, lambda: None, say)
-    return True
+    sites = [project.site for project in projects]
+    names = tuple(name for site in sites for name in names_of(site))
+    machine = planning.of_machine(host, keep)
+    machine.world.check(machine.plan)
+    ports.check(machine, host, names)
+    for site in sites:
+        planned = planning.of_names(host.places.site(site.name), host)
+        planned.world.check(planned.plan)
+
+
+def settle_machine(host: Host, say: Say, keep: frozenset[Key] = NOTHING) -> bool:
+    """Make the server ready for sites; True if anything had to change."""
+    changed = False
+    for part in (planning.of_packages, planning.of_machine):
+        planned = part(host, keep)
+        if planned.plan:
+            host.places.var.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _go(planned, host, lambda: None, say)
+            changed = True
+    return changed
 
 
 def converge(

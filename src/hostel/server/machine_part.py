@@ -25,12 +25,16 @@ TEMPLATE = "hostel-instance@.service"
 LOG_DAYS = 30
 
 
+def package_states() -> dict[Key, State]:
+    """The packages that every server needs."""
+    return {packages_key("server"): PackagesState(names=debian.PACKAGES)}
+
+
 def machine_states(
     places: ServerPlaces, ports: RouterPorts, scripts: Mapping[str, bytes]
 ) -> dict[Key, State]:
-    """The states of a server that is ready for sites."""
-    packages = packages_key("server")
-    states: dict[Key, State] = {packages: PackagesState(names=debian.PACKAGES)}
+    """The states of a server that is ready for sites, but for its packages."""
+    states: dict[Key, State] = {}
     _folders(states, places)
     files = {
         places.tmpfiles: tmpfiles(places),
@@ -42,14 +46,14 @@ def machine_states(
         folder = folder_key(path.parent)
         states[file_key(path)] = replace(
             FileState.of(text.encode(), mode=0o644, owner=ROOT),
-            needs=(packages, *((folder,) if folder in states else ())),
+            needs=(folder,) if folder in states else (),
         )
     user = user_key(USER)
     states[user] = UserState.of(USER, "/nonexistent")
     states[router_key()] = RouterFilesState(
-        http=ports.http, https=ports.https, needs=(packages, folder_key(places.router))
+        http=ports.http, https=ports.https, needs=(folder_key(places.router),)
     )
-    needs = (packages, user, router_key(), file_key(places.units / UNIT))
+    needs = (user, router_key(), file_key(places.units / UNIT))
     states[service_key(UNIT)] = ServiceState(needs=needs)
     return states
 

@@ -31,7 +31,7 @@ from hostel.server.desired import (
     site_states,
 )
 from hostel.server.host import Host, scripts
-from hostel.server.machine_part import machine_states
+from hostel.server.machine_part import machine_states, package_states
 from hostel.server.prepare import Prepared
 from hostel.server.setting import Setting
 from hostel.server.world import world_of
@@ -56,10 +56,22 @@ class Planned:
     drift: tuple[Drift, ...]
 
 
+def of_packages(host: Host, keep: frozenset[Key] = NOTHING) -> Planned:
+    """The packages that every server has, a plan of their own: what fails later must not take away
+    again what took a minute to install. `keep` are keys of things that stay as they are.
+    """
+    return _planned("packages", package_states(), world_of(host), keep)
+
+
 def of_machine(host: Host, keep: frozenset[Key] = NOTHING) -> Planned:
-    """The server's own part. `keep` are keys of things that stay as somebody changed them."""
-    world = world_of(host)
-    return _planned("this server", machine_states(host.places, host.ports, scripts()), world, keep)
+    """The server's own part, when its packages are there."""
+    states = machine_states(host.places, host.ports, scripts())
+    return _planned("this server", states, world_of(host), keep)
+
+
+def of_names(places: SitePlaces, host: Host) -> Planned:
+    """The user and folders of a site, which its name alone decides."""
+    return _planned(places.name, folders(places), world_of(host), NOTHING)
 
 
 def missing_packages(host: Host, sites: Iterable[Site]) -> tuple[str, ...]:

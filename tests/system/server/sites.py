@@ -61,14 +61,16 @@ def ask(
     With a body it is a POST.
     """
     context = ssl.create_default_context(cadata=server.read("/var/lib/hostel/ca/ca.crt"))
-    with socket.create_connection((server.address, port), timeout) as plain:
-        with context.wrap_socket(plain, server_hostname=host) as secure:
-            connection = http.client.HTTPConnection(host)
-            connection.sock = secure
-            method = "GET" if body is None else "POST"
-            connection.request(method, path, body, headers={"Connection": "close"})
-            response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
+    with (
+        socket.create_connection((server.address, port), timeout) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        connection = http.client.HTTPConnection(host)
+        connection.sock = secure
+        method = "GET" if body is None else "POST"
+        connection.request(method, path, body, headers={"Connection": "close"})
+        response = connection.getresponse()
+        return Answer(response.status, dict(response.getheaders()), response.read())
 
 
 def status(server: DebianMachine, name: str) -> dict[str, Any]:
