@@ -55,11 +55,26 @@ class Route:
 
 @dataclass(frozen=True)
 class RouterPorts:
-    """What the router listens on. IPv4 and IPv6 apart: so a client's IPv4 address stays one."""
+    """What the router listens on. IPv4 and IPv6 apart: so a client's IPv4 address stays one.
+
+    `behind` says that another server has ports 80 and 443 and passes on what comes there.
+    """
 
     http: int = 80
     https: int = 443
     addresses: tuple[str, ...] = ("0.0.0.0", "::")
+    behind: bool = False
+
+    @property
+    def public(self) -> tuple[int, int]:
+        """The ports, for HTTP and HTTPS, by which visitors come."""
+        return (80, 443) if self.behind else (self.http, self.https)
+
+    @property
+    def reached(self) -> str:
+        """An address by which this machine itself reaches the router."""
+        local = {"0.0.0.0", "127.0.0.1"} & {*self.addresses}
+        return self.addresses[0] if self.addresses and not local else "127.0.0.1"
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,9 @@ def _router(
             values[key] = settle(value)
         except ValueError as error:
             problems.append((("router", key), str(error)))
+    if values.get("behind"):
+        # Whoever is in front is here, and nobody else should go past it.
+        values.setdefault("addresses", ("127.0.0.1",))
     default = RouterPorts()
     http, https = values.get("http", default.http), values.get("https", default.https)
     if http == https and not problems:
@@ -99,10 +102,17 @@ def _addresses(value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _yes(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 _ROUTER: dict[str, Callable[[object], object]] = {
     "http": _port,
     "https": _port,
     "addresses": _addresses,
+    "behind": _yes,
 }
 
 

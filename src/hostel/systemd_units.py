@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from hostel.sites_unit import SITES
 from hostel.systemd_hardening import HARDENING
 
 PYTHON = "/usr/bin/python3"
@@ -287,12 +288,10 @@ _INSTALL = "\n[Install]\nWantedBy=multi-user.target\n"
 
 _HEAD = (
     _WRITTEN
-    + """[Unit]
+    + f"""[Unit]
 Description=%i (Hostel)
-# No wait for the network: an instance listens on loopback alone, and an app that needs more to
-# start is tried again. What is ordered after the router and D-Bus is stopped before them when the
-# machine goes down.
-After=network.target nss-lookup.target postgresql.service hostel-router.service dbus.service
+# Not after the router and others themselves: while this drains, systemd would not start them.
+After={SITES}
 # An app that was good and whose database is away must come back by itself, however late.
 StartLimitIntervalSec=0
 """

@@ -94,6 +94,8 @@ def announce(deployed: Deployed) -> None:
         click.echo(f"  {label:<9}{text}", err=True)
     if deployed.note:
         screen.note(deployed.note)
+    if deployed.front:
+        screen.note(f"the server in front needs these lines:\n{deployed.front}")
 
 
 def as_facts(deployed: Deployed) -> dict[str, Any]:

@@ -16,6 +16,7 @@ PACKAGES = (
     "gcc",
     "haproxy",
     "libc6-dev",
+    "procps",
     "python3-dev",
     "python3-venv",
 )

@@ -21,7 +21,7 @@ from hostel.plan import Change, Key, kind_of, name_of
 from hostel.release import Release
 from hostel.resources.package import Packages
 from hostel.resources.release import release_key
-from hostel.server import planning, prepare
+from hostel.server import planning, ports, prepare
 from hostel.server.desired import check_key, hook_key, probe_key
 from hostel.server.generations import Generation
 from hostel.server.host import Host
@@ -30,6 +30,8 @@ from hostel.server.prepare import Prepared
 from hostel.server.probing import Probe, answers_through_router
 from hostel.server.setting import Setting, names_of
 from hostel.server.world import journal_of, world_of
+from hostel.site import Site
+from hostel.sites_unit import SITES
 from hostel.systemd_units import WORKERS
 
 Say = Callable[[str], None]
@@ -49,12 +51,15 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Deployed:
-    """What is live now; `changed` says whether anything had to be done. `note` is for people."""
+    """What is live now; `changed` says whether anything had to be done. `note` is for people, and
+    so is `front`: the lines that a server in front of the router needs for names new to it.
+    """
 
     setting: Setting
     url: str
     changed: bool
     note: str
+    front: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,11 @@ class Mended:
 def mend(host: Host) -> Mended:
     """Undo what a killed run left half-done, or end what it was clearing away."""
     places = host.places
+    journal = journal_of(places)
     if not places.journal.exists():
+        journal.make_room()  # A disk that was read-only at the end of a run has its reserve still.
         return Mended()
     end_scopes(host.machine)
-    journal = journal_of(places)
     cleared = frozenset(change.key for change in journal.clearing())
     at = {change.key for change in journal.pending()} | cleared
     folders = {Path(name_of(which)).parent for which in at if kind_of(which) == "file"}
@@ -90,8 +96,6 @@ def foresee(projects: Iterable[prepare.Project], host: Host, keep: frozenset[Key
     """Raise HostelError for what would stop a run only later: ports that others hold, and things
     of others that have the names Hostel wants. Nothing is changed by then.
     """
-    from hostel.server import ports
-
     sites = [project.site for project in projects]
     names = tuple(name for site in sites for name in names_of(site))
     machine = planning.of_machine(host, keep)
@@ -171,7 +175,9 @@ def _deploy(
             mend = f"{error.remedy.rstrip('.')}. " if error.remedy else ""
             error.remedy = mend + _meanwhile(prepared)
         raise
-    return Deployed(setting, url, True, "; ".join(filter(None, notes)))
+    known = prepared.live is not None and names_of(Site.model_validate(prepared.live.site))
+    front = "" if known == setting.names else ports.lines_for(setting.names, host)
+    return Deployed(setting, url, True, "; ".join(filter(None, notes)), front)
 
 
 def _begun_beside(planned: Planned) -> list[str]:
@@ -242,7 +248,7 @@ def _actions(prepared: Prepared, host: Host, notes: list[str]) -> dict[str, Call
 def _tell(change: Change, say: Say) -> None:
     kind, name = kind_of(change.key), name_of(change.key)
     text = STEPS.get(name.rpartition("/")[2] if kind == "once" else kind)
-    if kind == "service":
+    if kind == "service" and name != SITES:
         text = _step_of_unit(name, ends=change.after is None)
     elif change.after is None:
         text = None

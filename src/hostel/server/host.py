@@ -60,7 +60,7 @@ class Host:
 
     @property
     def behind(self) -> Behind:
-        return Behind(self.ports.http, self.ports.https)
+        return Behind(*self.ports.public)
 
     @property
     def authority(self) -> Path:

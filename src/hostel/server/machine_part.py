@@ -17,6 +17,7 @@ from hostel.resources.package import PackagesState, packages_key
 from hostel.resources.router_files import RouterFilesState, router_key
 from hostel.resources.service import ServiceState, service_key
 from hostel.resources.user import UserState, user_key
+from hostel.sites_unit import SITES, sites_unit
 from hostel.states import FileState, file_key
 from hostel.systemd_units import instance_template
 
@@ -39,6 +40,7 @@ def machine_states(
     files = {
         places.tmpfiles: tmpfiles(places),
         places.units / TEMPLATE: instance_template(),
+        places.units / SITES: sites_unit(),
         places.units / UNIT: router_unit(debian.HAPROXY, RouterPaths(places.router).config),
         **{places.boot / name: scripts[name].decode() for name in FOR_ALL},
     }
@@ -55,6 +57,7 @@ def machine_states(
     )
     needs = (user, router_key(), file_key(places.units / UNIT))
     states[service_key(UNIT)] = ServiceState(needs=needs)
+    states[service_key(SITES)] = ServiceState(needs=(file_key(places.units / SITES),))
     return states
 
 

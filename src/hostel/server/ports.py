@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from hostel import coexist
 from hostel.errors import HostelError
 from hostel.haproxy import RouterPorts
-from hostel.haproxy_unit import UNIT
-from hostel.ports import holder_of, is_free
-from hostel.resources.router_files import RouterFilesState, router_key
+from hostel.haproxy_unit import UNIT, USER
+from hostel.ports import Holder, holder_of, is_free, usable
+from hostel.resources.router_files import router_key
 from hostel.resources.service import service_key
 from hostel.server.host import Host
 from hostel.server.planning import Planned
+from hostel.server.setting import LOOPBACK
 
 ANYWHERE = "0.0.0.0"
 
@@ -22,32 +23,39 @@ def check(planned: Planned, host: Host, names: Sequence[str]) -> None:
 
     `names` are those of the sites, for what another server would have to pass on.
     """
-    address = host.ports.addresses[0] if host.ports.addresses else ANYWHERE
-    for port in sorted(_new_ports(planned, host)):
-        if not is_free(address, port):
-            raise _taken(address, port, host, names)
+    router = (service_key(UNIT), router_key())
+    if not any(change.key in router for change in planned.plan.changes):
+        return
+    for address in host.ports.addresses:
+        for port in (host.ports.http, host.ports.https):
+            if is_free(address, port) or not usable(address):
+                continue
+            holder = holder_of(address, port)
+            if holder is None or holder.user != USER:
+                raise _taken(holder, port, host, names)
 
 
-def _new_ports(planned: Planned, host: Host) -> set[int]:
-    """The ports that the router listens on after this plan, and not before."""
-    wanted = {host.ports.http, host.ports.https}
-    if planned.seen.get(service_key(UNIT)) is None:
-        return wanted
-    now = planned.seen.get(router_key())
-    return wanted - ({now.http, now.https} if isinstance(now, RouterFilesState) else set())
+def lines_for(names: Sequence[str], host: Host) -> str:
+    """What the server in front needs to pass these names on, with what to know about it; "" where
+    there is none.
+    """
+    if not host.ports.behind:
+        return ""
+    holder = holder_of(ANYWHERE, 443) or holder_of(ANYWHERE, 80)
+    help_ = coexist.snippet(holder.name if holder else "the other server", names, host.ports)
+    return "\n".join([*help_.notes, help_.text]).rstrip()
 
 
-def _taken(address: str, port: int, host: Host, names: Sequence[str]) -> HostelError:
-    holder = holder_of(address, port)
-    http = next(one for one in range(8080, 8180) if is_free(address, one))
-    https = next(one for one in range(8443, 8543) if is_free(address, one))
+def _taken(holder: Holder | None, port: int, host: Host, names: Sequence[str]) -> HostelError:
+    http = next(one for one in range(8080, 8180) if is_free(LOOPBACK, one))
+    https = next(one for one in range(8443, 8543) if is_free(LOOPBACK, one))
     other = RouterPorts(http=http, https=https)
-    help_ = coexist.snippet(holder.name if holder else "", names, other)
+    help_ = coexist.snippet(holder.name if holder else "the other server", names, other)
     return HostelError(
         f"making the router ready for port {port}",
         f"{holder or 'a program that cannot be seen'} listens there already; it is left alone",
         f"Stop it, if it is not needed. Or let it stay in front: write\n"
-        f"    [router]\n    http = {http}\n    https = {https}\n"
+        f"    [router]\n    http = {http}\n    https = {https}\n    behind = true\n"
         f"  into {host.places.machine_file}, run this again, and give it the lines above.",
         "\n".join([*help_.notes, help_.text]).rstrip(),
     )

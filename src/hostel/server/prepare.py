@@ -125,7 +125,8 @@ def given(site: Site, places: SitePlaces, venv: Path, host: Host) -> Given:
     database = database_of(site, host)
     names = names_of(site)
     tls = site.tls.mode != "off"
-    port, usual = (host.ports.https, 443) if tls else (host.ports.http, 80)
+    http, https = host.ports.public
+    port, usual = (https, 443) if tls else (http, 80)
     end = "" if port == usual else f":{port}"
     return Given(
         name=site.name,

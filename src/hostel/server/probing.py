@@ -13,7 +13,7 @@ from hostel.errors import HostelError
 from hostel.platforms.debian import INSTANCES
 from hostel.processes import wait
 from hostel.server.host import Host, error_log
-from hostel.server.setting import LOOPBACK, Setting, conf
+from hostel.server.setting import Setting, conf
 from hostel.server.steady import Processes
 from hostel.systemctl import Systemctl
 from hostel.verify import Front, Patience, is_live, unwell, verify
@@ -120,5 +120,5 @@ def front_of(setting: Setting, host: Host, *, direct: bool) -> Front:
     ports = setting.ports if direct else host.ports
     port = ports.https if secure else ports.http
     authority = host.authority if secure else None
-    address = INSTANCES if direct else LOOPBACK
+    address = INSTANCES if direct else host.ports.reached
     return Front(address, port, setting.names[0], authority, proxied=direct)

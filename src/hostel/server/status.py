@@ -18,7 +18,6 @@ from hostel.resources.service import Services, service_key
 from hostel.server import generations
 from hostel.server.generations import Generation
 from hostel.server.host import Host
-from hostel.server.setting import LOOPBACK
 from hostel.server.world import world_of
 from hostel.site import Site
 from hostel.systemctl import Systemctl
@@ -101,7 +100,8 @@ def _names(site: Site) -> tuple[str, ...]:
 
 def _url(current: Generation, domain: str, host: Host) -> str:
     secure = bool(current.https_port)
-    port, usual = (host.ports.https, 443) if secure else (host.ports.http, 80)
+    http, https = host.ports.public
+    port, usual = (https, 443) if secure else (http, 80)
     end = "" if port == usual else f":{port}"
     return f"http{'s' if secure else ''}://{domain}{end}"
 
@@ -110,7 +110,7 @@ def _answer(site: Site, current: Generation, host: Host) -> tuple[str, str]:
     """Asked through the router, as a visitor would."""
     secure = bool(current.https_port)
     port = host.ports.https if secure else host.ports.http
-    front = Front(LOOPBACK, port, _names(site)[0], host.authority if secure else None)
+    front = Front(host.ports.reached, port, _names(site)[0], host.authority if secure else None)
     places = host.places.site(site.name)
     try:
         asked = Patience(site.health.path, 5)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hostel.sites_unit import SITES, sites_unit
 from hostel.systemd_units import (
     InstanceUnit,
     JobUnit,
@@ -56,6 +57,7 @@ JOB = JobUnit(
     60,
 )
 TEXTS = {
+    SITES: sites_unit(),
     "hostel-instance@.service": instance_template(),
     "site.conf": instance_dropin(INSTANCE),
     "hostel-worker@guestbook-3.mailer.1.service": worker_unit(WORKER),

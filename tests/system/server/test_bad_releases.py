@@ -193,7 +193,7 @@ def server(shared_server: DebianMachine) -> DebianMachine:
 
 
 def instances(server: DebianMachine) -> list[str]:
-    argv = ["systemctl", "list-units", "--plain", "--no-legend", "hostel-instance*"]
+    argv = ["systemctl", "list-units", "--plain", "--no-legend", "hostel-instance@hello-*"]
     return server.run(argv, check=True).stdout.splitlines()
 
 

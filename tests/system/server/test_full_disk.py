@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from ..machines import DebianMachine
-from .conftest import Machines
+from .conftest import Layers
 from .crashing import Ran, Runs, Visitor, changed
 from .sites import HELLO, put_site
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 
+NUMBERS = itertools.count()
 HOST = "hello.example.com"
 VOLUMES = {
     "/srv/hostel": "48M",
@@ -47,18 +49,16 @@ os.fsync(handle)
 """
 
 
-@pytest.fixture
-def server(machines: Machines) -> DebianMachine:
-    """One where each of Hostel's folders is a small disk of its own, with a site."""
-    server = machines("ready", volumes={})
-    for path, size in VOLUMES.items():
-        if path == "/etc/systemd/system":
-            server.run(["cp", "-a", path, "/root/units"], check=True)
-        server.tiny_volume(path, size)
-    server.run(["cp", "-a", "/root/units/.", "/etc/systemd/system/"], check=True)
-    folder = put_site(server, "hello")
-    server.run(["hostel", "apply", folder], check=True, timeout=900)
-    return server
+@pytest.fixture(scope="module")
+def server(layers: Layers) -> Iterator[DebianMachine]:
+    """One for all tests, where each of Hostel's folders is a small disk of its own, with a site."""
+    with DebianMachine.boot(layers("ready")) as server:
+        server.run(["cp", "-a", "/etc/systemd/system", "/root/units"], check=True)
+        for path, size in VOLUMES.items():
+            server.tiny_volume(path, size)
+        server.run(["cp", "-a", "/root/units/.", "/etc/systemd/system/"], check=True)
+        server.run(["hostel", "apply", put_site(server, "hello")], check=True, timeout=900)
+        yield server
 
 
 @pytest.fixture
@@ -77,9 +77,16 @@ def helped(ran: Ran, path: str, remedy: str) -> None:
 
 def put(server: DebianMachine, text: str) -> str:
     """A new text, new requirements, and a file of some size."""
+    text = f"{text} {next(NUMBERS)}"
     server.write("/root/hello/requirements.txt", f"# none for {text}\n")
     server.write("/root/hello/large", text * 10_000)
     return put_site(server, "hello", HELLO.replace('"hello"', f'"{text}"'))
+
+
+def at_rest(runs: Runs) -> dict[str, str]:
+    """What there is, once the last instance has drained."""
+    runs.settled()
+    return runs.snapshot()
 
 
 def test_a_full_disk_is_told_and_undone_and_with_free_space_it_goes_through(
@@ -87,9 +94,7 @@ def test_a_full_disk_is_told_and_undone_and_with_free_space_it_goes_through(
 ) -> None:
     with Visitor(server, HOST) as visitor:
         for path, amounts in KEPT.items():
-            folder, failed = put(server, path), 0
-            runs.settled()
-            former = runs.snapshot()
+            folder, former, failed = put(server, path), at_rest(runs), 0
             for kept in amounts:
                 server.run(["python3", "-c", FILL, path, str(kept)], check=True)
                 ran = runs("apply", folder)
@@ -104,7 +109,7 @@ def test_a_full_disk_is_told_and_undone_and_with_free_space_it_goes_through(
             assert failed >= 2
             assert runs("apply", folder).code == 0
             runs.finished(folder)
-            visitor.check("hello", *VOLUMES)
+            visitor.check()
 
 
 def remount(path: str, how: str) -> list[str]:
@@ -116,15 +121,13 @@ def test_a_read_only_disk_is_told_and_undone_and_once_writable_it_goes_through(
 ) -> None:
     with Visitor(server, HOST) as visitor:
         for path in VOLUMES:
-            folder = put(server, path)
-            runs.settled()
-            former = runs.snapshot()
+            folder, former = put(server, path), at_rest(runs)
             server.run(remount(path, "ro"), check=True)
             assert runs("plan", folder, "--exit-code").code == 3
             ran = runs("apply", folder)
             assert ran.code in (1, 4), ran.err
             helped(ran, path, "mount it writable")
-            visitor.check("hello", *VOLUMES)
+            visitor.check()
             server.run(remount(path, "rw"), check=True)
             runs.settled()
             assert changed(former, runs.snapshot()) == {}, path
@@ -132,22 +135,50 @@ def test_a_read_only_disk_is_told_and_undone_and_once_writable_it_goes_through(
             runs.finished(folder)
 
 
-@pytest.mark.parametrize("point", ["before enact service", "after enact route"])
+@pytest.mark.parametrize(
+    ("path", "point"),
+    [
+        ("/srv/hostel", "before enact release"),
+        ("/var/lib/hostel", "before enact service"),
+        ("/var/lib/hostel", "after enact route"),
+        ("/etc/hostel", "before enact route"),
+        ("/etc/systemd/system", "before enact service"),
+    ],
+)
 def test_a_disk_that_turns_read_only_takes_no_site_down_and_the_next_run_undoes(
-    server: DebianMachine, runs: Runs, point: str
+    server: DebianMachine, runs: Runs, path: str, point: str
 ) -> None:
     """Then not even the undo can write."""
     with Visitor(server, HOST) as visitor:
-        for path in VOLUMES:
-            folder = put(server, path)
-            runs.settled()
-            former = runs.snapshot()
-            ran = runs("apply", folder, match=point, at=0, act=remount(path, "ro"))
-            assert ran.code in (1, 4), ran.err
-            helped(ran, path, "mount it writable")
-            visitor.check("hello", *VOLUMES)
-            server.run(remount(path, "rw"), check=True)
-            ran = runs("apply", folder, snapshots=True)
-            assert ran.code == 0, ran.err
-            assert changed(former, ran.snapshot) == {}, path
-            runs.finished(folder)
+        folder, former = put(server, path), at_rest(runs)
+        ran = runs("apply", folder, match=point, at=0, act=remount(path, "ro"))
+        assert ran.code in (1, 4), ran.err
+        helped(ran, path, "mount it writable")
+        ends_well(server, runs, path, folder, former)
+        visitor.check()
+
+
+def test_an_undo_that_cannot_point_the_router_back_stops_nothing_that_it_points_to(
+    server: DebianMachine, runs: Runs
+) -> None:
+    path = "/etc/hostel"
+    with Visitor(server, HOST) as visitor:
+        folder, former = put(server, path), at_rest(runs)
+        act = ["sh", "-c", f"{' '.join(remount(path, 'ro'))} && kill -INT $PPID"]
+        ran = runs("apply", folder, match="after enact route", at=0, act=act)
+        assert ran.code == 1, ran.err
+        helped(ran, path, "run the same command again: it first undoes the rest")
+        visitor.check()
+        ends_well(server, runs, path, folder, former)
+        visitor.check()
+
+
+def ends_well(
+    server: DebianMachine, runs: Runs, path: str, folder: str, former: dict[str, str]
+) -> None:
+    """Writable again, the next run first undoes all, and then goes through."""
+    server.run(remount(path, "rw"), check=True)
+    ran = runs("apply", folder, snapshots=True)
+    assert ran.code == 0, ran.err
+    assert changed(former, ran.snapshot) == {}
+    runs.finished(folder)

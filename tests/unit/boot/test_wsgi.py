@@ -103,6 +103,14 @@ def test_the_app_cannot_see_what_is_between_systemd_and_hostel(unit: Unit) -> No
     assert ran.returncode == 0, ran.stderr
 
 
+def test_modules_of_the_app_may_be_called_as_hostels_own_files(unit: Unit) -> None:
+    (unit.folder / "code").mkdir()
+    for name in ("load", "faithful"):
+        (unit.folder / "code" / f"{name}.py").write_text("MINE = True\n")
+    ran = unit.load(f"import load, faithful\nassert load.MINE and faithful.MINE\n{HELLO}")
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_an_app_that_fails_says_why_and_ends_the_start(unit: Unit) -> None:
     ran = unit.load("raise RuntimeError('no database\\nat all')")
     assert ran.returncode == ENDED_BY_CHILD
