@@ -65,7 +65,11 @@ def chosen(name: str, wanted: str | None, host: Host) -> tuple[Generation, str]:
     known = generations.all_of(places, host.machine)
     listed = "\n".join(_line(one, live.number) for one in known.values())
     try:
-        old = history.named(wanted, known) if wanted else history.before(live.number, known)
+        old = (
+            history.named(wanted, known)
+            if wanted is not None
+            else history.before(live.number, known)
+        )
     except ValueError as error:
         remedy = "Name one of these: its number, or how its release begins."
         raise UsageError(doing, str(error), remedy, listed) from None
