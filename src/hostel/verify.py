@@ -18,6 +18,10 @@ MOST_CUT = 3
 """Requests that may end without an answer: a process that crashes with each is not waited for."""
 
 
+REST_SECONDS, REST_READS = 0.3, 10
+"""For how long a log must have stayed as it is to be read, and how often it is looked at."""
+
+
 @dataclass(frozen=True)
 class Front:
     """Where an instance is reached: the socket, the name, and the CA when it speaks TLS.
@@ -115,18 +119,9 @@ def unwell(
 
     Lines of processes that are `others`, by their numbers, are left out.
     """
-    from hostel.log_files import open_log
     from hostel.log_join import readable
 
-    said = ""
-    with contextlib.suppress(OSError):
-        # The folder is the app's: what it put there instead of a log is not read.
-        file = open_log(log)
-        if file is not None:
-            with file:
-                file.seek(offset)
-                said = file.read(200_000).decode(errors="replace")
-    lines = readable(said, others)
+    lines = readable(_at_rest(log, offset), others)
     return HostelError(
         doing,
         happened,
@@ -135,3 +130,29 @@ def unwell(
         else "The app logged nothing: run it with errors to stderr (for Django, LOGGING).",
         "\n".join(lines[-40:]),
     )
+
+
+def _at_rest(log: Path, offset: int) -> str:
+    """What stands in the log after `offset` bytes, once nothing is added for a moment: on a server
+    lines come through another process, a little later than the answer.
+    """
+    said, before = _read(log, offset), ""
+    for _ in range(REST_READS):
+        time.sleep(REST_SECONDS)
+        before, said = said, _read(log, offset)
+        if said == before:
+            break
+    return said
+
+
+def _read(log: Path, offset: int) -> str:
+    from hostel.log_files import open_log
+
+    with contextlib.suppress(OSError):
+        # The folder is the app's: what it put there instead of a log is not read.
+        file = open_log(log)
+        if file is not None:
+            with file:
+                file.seek(offset)
+                return file.read(200_000).decode(errors="replace")
+    return ""
