@@ -115,11 +115,11 @@ def _version(packages: str, name: str) -> str:
     return found[1] if found else "?"
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, mark: str = BEGIN) -> None:
     """Put `text` between the marks of the page. Raises Failed when they are not there."""
     page = path.read_text()
-    head, begin, rest = page.partition(BEGIN)
+    head, begin, rest = page.partition(mark)
     _old, end, tail = rest.partition(END)
     if not begin or not end:
-        raise Failed(f"{path} has lost its marks {BEGIN} and {END}")
-    path.write_text(f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{tail}")
+        raise Failed(f"{path} has lost its marks {mark} and {END}")
+    path.write_text(f"{head}{mark}\n\n{text.strip()}\n\n{END}{tail}")

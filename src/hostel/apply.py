@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
@@ -30,6 +31,11 @@ class World:
 
     def found(self, change: Change) -> None:
         """The change need not be made: it is so already."""
+
+    def clear(self, change: Change) -> None:
+        """Make a removal that an earlier run was at, unless it is another thing by now."""
+        if self.observe(change.key) in (None, change.before):
+            self.enact(change)  # Nothing to see may be half of something.
 
     def put_back(self, change: Change) -> None:
         """Make a change that leads back, also from half of what was begun."""
@@ -64,7 +70,7 @@ def apply(plan: Plan, world: World, journal: Journal, verify: Callable[[], None]
             _step(change, world, journal, begun)
         verify()
         with held_back():  # Either it is verified, or it is undone.
-            journal.verified()
+            journal.verified(plan.removals)
     except BaseException as error:
         _give_up(error, begun, world, journal)
     try:
@@ -80,12 +86,13 @@ def apply(plan: Plan, world: World, journal: Journal, verify: Callable[[], None]
 def recover(world: World, journal: Journal) -> Sequence[Change]:
     """Undo what a killed run had begun; returns those changes, none if there was no such run.
 
-    Of one that was killed while it cleared away, what it was at is cleared away.
+    Of one that was killed while it cleared away, the rest is cleared away. What withstands is left
+    to the plans of those whose it is.
     """
     with held_back() as held:
         for change in journal.clearing():
-            if world.observe(change.key) is None:
-                world.enact(change)
+            with contextlib.suppress(HostelError):
+                world.clear(change)
         begun = journal.pending()
         _put_back(begun, world, journal)
     if held.came:

@@ -136,14 +136,19 @@ class Apt:
                 found |= {re.split(r"[ (:]", one.strip())[0] for one in re.split(r"[,|]", said)}
         return frozenset(found & set(names))
 
-    def removable(self, names: Collection[str]) -> Removable:
-        """Which of these can be removed without taking anything else along."""
+    def by_hand(self) -> frozenset[str]:
+        """The packages that somebody asked for, by name."""
+        return frozenset(self._run("apt-mark", "showmanual").out.split())
+
+    def removable(self, names: Collection[str], along: Collection[str] = ()) -> Removable:
+        """Which of these can be removed without taking anything but `along` with them."""
+        may = {*names, *along}
         if not names:
             return Removable(())
-        if self._goes_with(names) <= set(names):
+        if self._goes_with(names) <= may:
             return Removable(tuple(sorted(names)))
         goes = {name: self._goes_with([name]) for name in names}
-        needed = {name: goes[name] - set(names) for name in names if goes[name] - set(names)}
+        needed = {name: goes[name] - may for name in names if goes[name] - may}
         while more := [name for name in goes if name not in needed and goes[name] & set(needed)]:
             needed |= {name: goes[name] & set(needed) for name in more}
         return Removable(

@@ -11,7 +11,7 @@ import base64
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,14 @@ class Journal:
         What was observed does not say that it is secret, what is wanted does. A removal comes
         after all is verified and is never undone, so it needs no content.
         """
-        after = change.after
-        known = after is not None and not getattr(after, "secret", False)
-        entry = {
-            "key": change.key,
-            "before": encode(change.before, content=known),
-            "after": encode(after, content=False),
-        }
         is_first = not self.path.exists()
-        self._append({"begun": entry})
-        if is_first and after is not None:
+        self._append({"begun": _entry(change)})
+        if is_first and change.after is not None:
             self.reserve.take()
 
-    def verified(self) -> None:
+    def verified(self, removals: Iterable[Change] = ()) -> None:
         """All changes hold and were verified: what is left is clean-up, never undo."""
-        self._append({"verified": True})
+        self._append({"verified": [_entry(change) for change in removals]})
         self.make_room()
 
     def make_room(self) -> None:
@@ -76,12 +69,9 @@ class Journal:
         return [self._decoded(entry["begun"]) for entry in entries if "begun" in entry]
 
     def clearing(self) -> list[Change]:
-        """The removals that a killed run had begun after all was verified."""
-        entries = self._entries()
-        verified = next((at for at, entry in enumerate(entries) if "verified" in entry), None)
-        if verified is None:
-            return []
-        return [self._decoded(entry["begun"]) for entry in entries[verified + 1 :]]
+        """The removals that were left to a killed run when all was verified."""
+        said = (entry["verified"] for entry in self._entries() if "verified" in entry)
+        return [self._decoded(entry) for entry in next(said, [])]
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
@@ -117,6 +107,16 @@ class Journal:
                 os.close(handle)
             if not before:
                 sync_folder(self.path.parent)
+
+
+def _entry(change: Change) -> dict[str, object]:
+    """A change with what its undo needs; a removal, which is never undone, needs no content."""
+    known = change.after is not None and not getattr(change.after, "secret", False)
+    return {
+        "key": change.key,
+        "before": encode(change.before, content=known),
+        "after": encode(change.after, content=False),
+    }
 
 
 def _write_all(handle: int, data: bytes) -> None:

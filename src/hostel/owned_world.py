@@ -86,6 +86,12 @@ class OwnedWorld(World):
             # A kill came between the thing and the ledger.
             self.ledger.settle({change.key: state_digest(change.after)})
 
+    def clear(self, change: Change) -> None:
+        """What the ledger does not know any more is gone, or is somebody else's."""
+        known = self.ledger.owns(change.key)
+        if known or (self._is_shared(change.key) and self.observe(change.key) is not None):
+            super().clear(change)
+
     def put_back(self, change: Change) -> None:
         """A kill may have come before anything was made; what is there then is somebody else's."""
         never_made = change.after is None and not self.ledger.owns(change.key)

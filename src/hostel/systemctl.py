@@ -96,11 +96,11 @@ class Systemctl:
         self._told("having systemd read its units again", ["daemon-reload"])
 
     def enable(self, unit: str) -> None:
-        self._told(f"enabling {unit}", ["enable", "--quiet", "--", unit])
+        self._told(f"enabling {unit}", ["enable", "--quiet", "--no-reload", "--", unit])
 
     def disable(self, unit: str) -> Ran:
         """Not to be started with the machine; the answer says whether there was such a unit."""
-        return self._ask(["disable", "--quiet", "--", unit])
+        return self._ask(["disable", "--quiet", "--no-reload", "--", unit])
 
     def reset_failed(self, unit: str) -> Ran:
         """Forget earlier failures; a unit that never failed is no error worth telling."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostel.account import Account
+from hostel.errors import HostelError
 from hostel.journal import Journal, decode, encode
 from hostel.plan import Change, Key, State, key
 from hostel.private_world import KINDS
+from hostel.reserve import NAME, Reserve
 from hostel.resources.cluster import ClusterState
 from hostel.resources.database import DatabaseState
 from hostel.resources.role import RoleState
@@ -83,6 +87,50 @@ def test_nothing_is_pending_once_all_was_verified(journal: Journal) -> None:
     journal.verified()
     journal.begun(Change(FILE, STATES[0], None))
     assert journal.pending() == []
+
+
+def test_what_is_left_to_clear_away_is_known_once_all_was_verified(journal: Journal) -> None:
+    removals = [Change(FILE, STATES[0], None), Change(key("once", "check"), STATES[2], None)]
+    journal.begun(Change(key("file", "/srv/b"), None, STATES[0]))
+    assert journal.clearing() == []
+    journal.verified(removals)
+    assert journal.clearing() == removals
+    journal.end()
+    assert journal.clearing() == []
+
+
+def test_a_line_that_cannot_be_written_whole_is_not_there_at_all(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Change(key("file", name), None, STATES[0]) for name in ("/a", "/b"))
+    journal.begun(first)
+    whole = journal.path.read_bytes()
+    real = os.write
+
+    def some(handle: int, data: bytes) -> int:
+        """As a disk does on which there is room for a few bytes more."""
+        if len(data) < 30:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(handle, data[:20])
+
+    monkeypatch.setattr(os, "write", some)
+    with pytest.raises(HostelError, match="No space left") as caught:
+        journal.begun(second)
+    assert str(journal.path) in caught.value.doing
+    assert journal.path.read_bytes() == whole
+
+
+def test_space_is_kept_back_from_the_first_change_until_all_is_verified(tmp_path: Path) -> None:
+    reserve = Reserve((tmp_path, tmp_path / "none"), size=5000)
+    journal = Journal(tmp_path / "journal", KINDS, reserve)
+    kept = tmp_path / NAME
+    journal.begun(Change(FILE, None, STATES[0]))
+    assert kept.stat().st_blocks * 512 >= 5000
+    journal.verified()
+    assert not kept.exists()
+    journal.end()
+    journal.begun(Change(FILE, STATES[0], None))
+    assert not kept.exists(), "a removal needs none"
 
 
 def test_only_the_content_that_undo_needs_is_written(journal: Journal) -> None:

@@ -26,15 +26,19 @@ HTTPD = Path("/usr/sbin/apache2")
 HAPROXY = Path("/usr/sbin/haproxy")
 ROTATELOGS = Path("/usr/bin/rotatelogs")
 
+THREADS = 48
+"""In each process of a site that does not say how many; see docs/decisions/0005."""
+
 KEEPALIVE_SECONDS = 5
 """For how long an instance holds an idle connection."""
 
-DRAIN_SECONDS = 20
-"""For how long a drain leaves connections to end by themselves, before it has httpd send them away.
+DRAIN_SECONDS = 25
+"""For how long a drain leaves connections to end by themselves, before it has httpd end them.
 
-HTTP/1.1 is told with each answer, and whoever is idle is told after KEEPALIVE_SECONDS. What is left
-speaks HTTP/2 without a pause. To be sent away is safe for it, but for requests that are on their
-way at that very moment: mod_http2 then drops the connection with all that is in flight on it.
+HTTP/1.1 is told with each answer, and HTTP/2 when it was idle for KEEPALIVE_SECONDS. Who speaks
+HTTP/2 without a pause is told by httpd's graceful-stop. That is safe but for requests that are on
+their way at that very moment: then mod_http2 (2.0.42) drops the connection with all that is in
+flight on it. Nobody should be left by then but those who never pause.
 """
 
 INSTANCES = "127.72.0.1"

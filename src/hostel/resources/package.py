@@ -6,6 +6,7 @@ before is used as it is; only what Hostel installed, or came along with that, is
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -84,22 +85,46 @@ class Packages:
         if missing:
             self._install(missing, apt, machine)
         others = {*self.sets.get(name_of(change.key), ()), *_names(change.before)} - after
-        self._remove(self._own(others), apt)
+        self._remove(self._own(others), apt, machine)
 
     def _own(self, names: Collection[str]) -> set[str]:
         return {name for name in names if self.ledger.owns(packages_key(name))}
 
-    def _remove(self, own: set[str], apt: Apt) -> None:
-        """Remove those that are there, whole or by half, with what came along for their sake. What
-        others need by now, or recommend, stays theirs.
-        """
+    def staying(self, of: str, machine: Machine) -> PackagesState | None:
+        """What will be left of a set when all that Hostel may remove of it is gone."""
+        apt = Apt(machine, self.options)
+        there = apt.installed(self.sets[of])
+        left = there - self._removable(self._own(there), apt)
+        return PackagesState(names=tuple(left)) if left else None
+
+    def _removable(self, own: set[str], apt: Apt) -> set[str]:
+        """Those that are there, whole or by half, and that nobody else needs or recommends."""
         present = apt.present(own)
-        ours = {*installed_by(self.ledger, self.sets)}
-        removable = set(apt.removable(present - {*apt.recommended(present, ours)}).names)
-        along = apt.unneeded_without(removable) & ours if removable else frozenset()
+        ours = installed_by(self.ledger, self.sets)
+        free = present - apt.recommended(present, ours)
+        return set(apt.removable(free, self._along(apt)).names)
+
+    def _along(self, apt: Apt) -> set[str]:
+        """What came along with Hostel's packages, but for what somebody asked for since."""
+        named = {name for names in self.sets.values() for name in names}
+        return {*installed_by(self.ledger, self.sets)} - named - apt.by_hand()
+
+    def _remove(self, own: set[str], apt: Apt, machine: Machine) -> None:
+        """Remove them with what came along for their sake. What others need by now is theirs."""
+        removable = self._removable(own, apt) if own else set()
+        along: set[str] = set()
         if removable:
+            along = self._along(apt) & apt.unneeded_without(removable)
+            if any(name.startswith("postgresql") for name in removable):
+                self._forget_clusters(machine)
             apt.remove(removable | along)
         self.ledger.forget(*map(packages_key, own | along))
+
+    def _forget_clusters(self, machine: Machine) -> None:
+        if machine.read(self.clusters) == _NO_CLUSTER:
+            machine.remove(self.clusters)
+            with contextlib.suppress(OSError):  # Others may have files there.
+                self.clusters.parent.rmdir()
 
     def tidy(self, machine: Machine) -> None:
         """Finish what a killed run left: packages half installed, units enabled, the policy."""
@@ -125,7 +150,7 @@ class Packages:
         if not mended.ok:
             # Why, `install` has said. Half a package would be in the way of all that follows.
             own = installed_by(self.ledger, self.sets)
-            self._remove({*apt.present(own)} - apt.installed(own), apt)
+            self._remove({*apt.present(own)} - apt.installed(own), apt, machine)
         noted = machine.read(self.note)
         if noted is None:
             return

@@ -59,23 +59,33 @@ def service_key(unit: str) -> Key:
 
 class Services:
     """The services of a machine; `error_log` says where a unit's processes write their errors,
-    if that is not the journal. What systemd said is kept until something is changed here."""
+    if that is not the journal. What systemd said of all units is kept, and asked anew of each one
+    that is changed here."""
 
     def __init__(self, error_log: Callable[[str], Path | None] = lambda _: None) -> None:
         self.error_log = error_log
         self._seen: dict[str, UnitStatus] | None = None
+        self._changed: set[str] = set()
 
     def observe(self, which: Key, machine: Machine) -> ServiceState | None:
-        return state_of(self._units(machine).get(name_of(which)))
+        name, units = name_of(which), self._units(machine)
+        if name in self._changed:
+            # Of hundreds it would take longer than the change itself.
+            units[name] = Systemctl(machine).unit(name)
+            self._changed.remove(name)
+        return state_of(units.get(name))
 
     def draining(self, machine: Machine) -> frozenset[str]:
         """The units that are ending: what is in flight there still needs all that is theirs."""
+        if self._changed:
+            self.forget()
         units = self._units(machine).values()
         return frozenset(unit.name for unit in units if not (unit.is_up or unit.is_over))
 
     def _units(self, machine: Machine) -> dict[str, UnitStatus]:
         if self._seen is None:
             self._seen = Systemctl(machine).show(OURS)
+            self._changed.clear()
         return self._seen
 
     def forget(self) -> None:
@@ -84,14 +94,13 @@ class Services:
 
     def enact(self, change: Change, machine: Machine) -> None:
         name, systemd = name_of(change.key), Systemctl(machine)
-        self.forget()
         try:
             if isinstance(change.after, ServiceState) and change.after.running:
                 self._run(name, change.after, systemd)
             else:
                 self._end(name, systemd)
         finally:
-            self.forget()
+            self._changed.add(name)
 
     def await_end(self, which: Key, machine: Machine) -> None:
         """Wait until it has drained, but not for ever: its user and files are there for as long."""
@@ -143,7 +152,7 @@ class Services:
         lines += log.since(self.error_log(name)) if log else []
         if unit.load != "loaded" and ran:
             lines = ran.tail.splitlines()
-        self.forget()
+        self._changed.add(name)
         return HostelError(
             f"starting {name}",
             reason(unit),

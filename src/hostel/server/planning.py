@@ -205,6 +205,17 @@ def of_site_alone(places: SitePlaces, *, data: bool) -> list[Key]:
     return [which for which in own if which not in stay]
 
 
+def removal_of(
+    title: str,
+    world: OwnedWorld,
+    keys: list[Key],
+    stay: Mapping[Key, State | None] | None = None,
+) -> Planned:
+    """Taking these things away, but for what is to `stay` of them."""
+    states = {which: state for which, state in (stay or {}).items() if state is not None}
+    return _planned(title, states, world, NOTHING, keys)
+
+
 def trees(places: SitePlaces) -> list[Path]:
     """The folders that are all the site's own, and go with all that is in them."""
     known = [*(places.generation(number) for number in numbers(places))]

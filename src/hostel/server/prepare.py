@@ -165,7 +165,7 @@ def _setting(
         release=built,
         env=dict(env),
         processes=site.server.processes or min(2 * cores, 16),
-        threads=site.server.threads or 32,
+        threads=site.server.threads or debian.THREADS,
         certificate=0,
         behind=host.behind,
         tools=host.tools(httpd),

@@ -1,17 +1,24 @@
-"""Taking a site off a server, in two steps: first it ends, then what it leaves goes."""
+"""Taking a site off a server, in two steps: first it ends, then what it leaves goes.
+
+And the server's own part after the last one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Set
 
 from hostel.apply import apply
+from hostel.apt import Apt
 from hostel.errors import HostelError, UsageError
 from hostel.interrupts import Interrupted
-from hostel.plan import Key, key
+from hostel.plan import Key, key, kind_of, name_of
 from hostel.platforms.debian import SitePlaces
 from hostel.processes import wait
+from hostel.resources.package import packages_key
 from hostel.resources.service import OURS
-from hostel.server import beside, generations, planning
+from hostel.server import beside, generations, planning, status, takedown
+from hostel.server.database import POSTGRESQL
 from hostel.server.deploy import Say
 from hostel.server.host import Host
 from hostel.server.planning import Planned
@@ -20,6 +27,8 @@ from hostel.states import file_key
 from hostel.systemctl import Systemctl
 
 DRAIN_SECONDS = 3900.0
+
+_DATA = "--data removes the data of former sites, too"
 
 
 def remove(
@@ -47,6 +56,58 @@ def remove(
     stay = f"its data stay in {places.data}, its logs in {places.log}, its user {places.user}"
     database = key("database", places.name) in world_of(host).ledger.digests
     return [stay + (f", its database {places.name}" if database else "")]
+
+
+def remove_server(host: Host, say: Say, *, data: bool) -> list[str]:
+    """Remove the router, its units, folders and packages; returns what stays, in words.
+
+    Raises UsageError while there are sites, and where there is nothing of Hostel's.
+    """
+    doing = "removing what Hostel has on this server"
+    live = status.names_on(host)
+    if live:
+        first = f"Remove them first: hostel remove {live[0]}"
+        raise UsageError(doing, f"there are sites on it: {', '.join(live)}", first)
+    if not takedown.is_here(host):
+        raise UsageError(doing, "there is nothing", "")
+    for name in takedown.former_sites(host) if data else ():
+        remove(name, host, say, data=True)
+    say("stopping the router")
+    _go(takedown.of_units(host), host)
+    say("removing files and folders")
+    _go(takedown.of_files(host, data=data), host)
+    Systemctl(host.machine).daemon_reload()
+    if data:
+        host.machine.remove(host.places.authority)
+    _go(takedown.of_folders(host), host)
+    return [*_end_packages(host, say), *_end_records(host)]
+
+
+def _end_packages(host: Host, say: Say) -> list[str]:
+    planned = takedown.of_packages(host)
+    if planned.plan:
+        say("removing packages that nobody else needs")
+        _go(planned, host)
+    ledger = planned.world.ledger
+    if ledger.owns(packages_key(POSTGRESQL)):
+        return [f"PostgreSQL stays ({_DATA})"]
+    former = [which for which in ledger.digests if kind_of(which) == "package"]
+    named = [name_of(which) for which in former]
+    stay = sorted(Apt(host.machine).installed(named)) if named else []
+    ledger.forget(*former)
+    return [f"others use these packages by now, so they stay: {', '.join(stay)}"] if stay else []
+
+
+def _end_records(host: Host) -> list[str]:
+    """The ledger goes when nothing is in it, and the run folder with this run's own lock last."""
+    places, machine = host.places, host.machine
+    if not world_of(host).ledger.digests:
+        machine.remove(places.ledger)
+        with contextlib.suppress(OSError):
+            places.var.rmdir()
+    machine.remove(places.run)
+    left = ", ".join(map(str, takedown.left_of(places)))
+    return [f"these folders stay, with what is in them: {left} ({_DATA})"] if left else []
 
 
 def _is_here(places: SitePlaces, host: Host, *, data: bool) -> bool:

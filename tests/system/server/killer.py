@@ -44,22 +44,22 @@ SHARED = ("/var/lib/hostel/cache", "/var/lib/hostel/ca", "/run/hostel/lock", "/r
 class Points:
     """Counts the points that a run passes; at the chosen one it ends the run, or does `act`.
 
-    Counted are those that `match`, in one `part`: the mending of what an earlier run left, the
-    run's changes until they are verified, or its clearing away after that.
+    Counted are those that `match`, in one or more `part`s: the mending of what an earlier run left,
+    the run's changes until they are verified, and its clearing away after that.
     """
 
     def __init__(self, wanted: dict[str, Any], told: int) -> None:
         self.at: int | None = wanted.get("at")
         self.signal = signal.Signals(wanted.get("signal", signal.SIGKILL))
         self.act: list[str] | None = wanted.get("act")
-        self.part = wanted.get("part", "run")
+        self.parts = wanted.get("part", "run").split("+")
         self.match = wanted.get("match", "")
         self.told = told
         self.now = "run"
         self.count = 0
 
     def __call__(self, name: str) -> None:
-        if self.now != self.part or self.match not in name:
+        if self.now not in self.parts or self.match not in name:
             return
         self.tell("point", name)
         if self.count == self.at:
@@ -89,12 +89,14 @@ def around(points: Points, owner: type, name: str, what: str, before: bool = Tru
 
 
 def wrap(points: Points, *, fine: bool, snapshots: bool) -> None:
-    """Put points into all that changes anything. The fine ones lie within a change as well:
-    between the journal, the ledger, the thing itself and the ledger again."""
+    """Put points before and after each change. The fine ones lie within one as well: when the
+    journal knows of it, when the ledger does too, and when it is made but not yet settled there.
+    """
     if fine:
         around(points, Journal, "begun", "begun", before=False)
         around(points, World, "enact", "making")
-    around(points, OwnedWorld, "enact", "enact", before=not fine)
+    else:
+        around(points, OwnedWorld, "enact", "enact")
     follow(points, Journal, "verified", "run", "clear")
     around(points, Journal, "verified", "verified")
     around(points, Journal, "end", "end", before=False)
@@ -116,8 +118,8 @@ def follow(points: Points, owner: type, name: str, former: str, part: str) -> No
     """After this method, the run is in that part."""
     real = getattr(owner, name)
 
-    def wrapped(self: Any) -> None:
-        real(self)
+    def wrapped(self: Any, *args: Any) -> None:
+        real(self, *args)
         if points.now == former:
             points.now = part
 

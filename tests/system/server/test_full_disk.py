@@ -12,7 +12,7 @@ from .conftest import Layers
 from .crashing import Ran, Runs, Visitor, changed
 from .sites import HELLO, put_site
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(3600)]
 
 NUMBERS = itertools.count()
 HOST = "hello.example.com"

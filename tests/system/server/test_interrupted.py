@@ -16,6 +16,7 @@ from .sites import HELLO, ask, put_site
 
 pytestmark = [
     pytest.mark.system,
+    pytest.mark.long,
     pytest.mark.timeout(3600),
     pytest.mark.parametrize("server", ["applied"], indirect=True),
 ]

