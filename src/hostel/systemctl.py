@@ -100,7 +100,8 @@ class Systemctl:
 
     def disable(self, unit: str) -> Ran:
         """Not to be started with the machine; the answer says whether there was such a unit."""
-        return self._ask(["disable", "--quiet", "--no-reload", "--", unit])
+        # With a reload: until then systemd takes a unit in its memory for enabled.
+        return self._ask(["disable", "--quiet", "--", unit])
 
     def reset_failed(self, unit: str) -> Ran:
         """Forget earlier failures; a unit that never failed is no error worth telling."""
