@@ -257,6 +257,25 @@ def test_a_failure_that_every_process_logs_is_told_once() -> None:
     assert sum("WSGI0110" in line for line in lines) == 1
 
 
+def test_what_each_process_prints_is_told_once_and_what_one_repeats_is_told() -> None:
+    text = "".join(
+        f"2026-11-24 10:00:00.00000{number} +0000\twsgi\terror\t{pid}\t1\t-\t-\t{said}\n"
+        for number, (pid, said) in enumerate([(7, "up"), (8, "up"), (7, "."), (7, "."), (8, ".")])
+    )
+    assert [line.split()[-1] for line in readable(text)] == ["up", ".", "."]
+    assert len(readable(text + "a crash\n" * 4)) == 4
+
+
+def test_lines_of_others_are_left_out_and_those_that_name_nobody_are_not() -> None:
+    line = "2026-11-24 10:00:00.000000 +0000\twsgi\terror\t{0}\t1\t-\t-\tby {0}\n"
+    text = line.format(7) + line.format(8) + "a crash\n"
+    found = readable(text, "8".__eq__)
+    assert [words for words in ("by 7", "by 8", "a crash") if words in "\n".join(found)] == [
+        "by 7",
+        "a crash",
+    ]
+
+
 def test_a_print_before_a_traceback_stays_before_it() -> None:
     lines = readable((DATA / "import-error.log").read_text())
     assert lines.index("before") < lines.index("Traceback (most recent call last):")

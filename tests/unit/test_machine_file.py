@@ -27,6 +27,16 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     assert machine_file.load(path) == RouterPorts(8080, 8443, ("192.0.2.1", "2001:db8::1"))
 
 
+def test_behind_another_server_it_is_reached_from_here_alone_and_has_the_usual_addresses() -> None:
+    found = machine_file.parse("[router]\nhttp = 8080\nhttps = 8443\nbehind = true\n", "x")
+    assert found == RouterPorts(8080, 8443, ("127.0.0.1",), behind=True)
+    assert found.public == (80, 443)
+    other = machine_file.parse('[router]\nbehind = true\naddresses = ["192.0.2.1"]\n', "x")
+    assert other.addresses == (other.reached,) == ("192.0.2.1",)
+    assert RouterPorts(8080, 8443).public == (8080, 8443)
+    assert RouterPorts().reached == "127.0.0.1"
+
+
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "[router]\n"])
 def test_what_is_left_out_has_its_default(text: str) -> None:
     assert machine_file.parse(text, "x") == RouterPorts()
@@ -55,6 +65,7 @@ def test_every_problem_is_told_with_its_key_and_line() -> None:
         ('addresses = ["::", "0:0:0:0:0:0:0:0"]', "twice"),
         ('addresses = ["fe80::1%eth0"]', "no address"),
         ("addresses = [7]", "no address"),
+        ("behind = 1", "true or false"),
         ('"a\\nb" = 1', "unknown key"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,8 +62,6 @@ def log(tmp_path: Path) -> Path:
 
 
 def closed_front() -> Front:
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return Front("127.0.0.1", int(free.getsockname()[1]), "localhost", None)
@@ -114,6 +114,34 @@ def test_a_failure_shows_the_apps_own_lines_of_this_run_alone(
     assert "KeyError" in caught.value.detail
     assert "yesterday" not in caught.value.detail
     assert caught.value.doing == "asking shop for /health"
+
+
+def test_lines_of_another_instance_explain_nothing(server: Server, front: Front, log: Path) -> None:
+    server.answers["/health"] = 500
+    said = "2026-11-24 10:00:00.000000 +0000\twsgi\terror\t{}\t1\t-\t-\t{}\n"
+    log.write_text(said.format(7, "mine") + said.format(8, "of the old one"))
+    with pytest.raises(HostelError) as caught:
+        verify("shop", Patience("/health", 20), front, lambda: True, log, 0, "8".__eq__)
+    assert "mine" in caught.value.detail
+    assert "old one" not in caught.value.detail
+
+
+def test_a_process_that_crashes_with_each_request_is_not_asked_for_ever(log: Path) -> None:
+    """It accepts, and closes without an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def crash() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        thread = threading.Thread(target=crash, daemon=True)
+        thread.start()
+        front = Front("127.0.0.1", int(listener.getsockname()[1]), "shop.example", None)
+        with pytest.raises(HostelError, match="without an answer"):
+            verify("shop", Patience("/", 100_000), front, lambda: True, log, 0)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
 
 
 def test_an_app_that_logs_nothing_is_told_how_to(server: Server, front: Front, log: Path) -> None:

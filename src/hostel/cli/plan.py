@@ -71,9 +71,14 @@ def targets_of(given: tuple[str, ...], host: Host, *, everything: bool) -> tuple
 
 def plans_of(targets: tuple[str, ...], host: Host, *, quiet: bool = False) -> list[dict[str, Any]]:
     """The plans of the server and of these projects, shown on the way unless `quiet`."""
-    from hostel.server import planning, prepare
+    from hostel.errors import HostelError
+    from hostel.server import deploy, planning, prepare
 
     projects = [prepare.open_project(target) for target in targets]
+    try:
+        deploy.foresee(projects, host, planning.NOTHING)
+    except HostelError as error:
+        screen.note(f"apply will refuse: {error}")
     packages = planning.of_packages(host)
     first = [*([packages] if packages.plan else []), planning.of_machine(host)]
     plans = [_said(planned, []) for planned in first]

@@ -83,7 +83,7 @@ def chosen(name: str, wanted: str | None, host: Host) -> tuple[Generation, str]:
 
 
 def _line(one: Generation, live: int) -> str:
-    again = f", {one.of} again" if one.of else ""
+    again = f" ({one.of} again)" if one.of else ""
     return (
         f"generation {one.number}{again}: release {one.release.id}, made {one.made}"
         f"{', live' if one.number == live else ''}"

@@ -170,6 +170,9 @@ class Services:
             raise _refused("stopping", name, stopped.tail)
         systemd.reset_failed(name)
         if systemd.unit(name).is_enabled:
+            # As it remembers it from when it was asked last; it does not look again by itself.
+            systemd.daemon_reload()
+        if systemd.unit(name).is_enabled:
             raise _refused("disabling", name, disabled.tail)
         if is_timer:
             # Else a job of this name that comes back would at once make up for its absence.

@@ -101,9 +101,15 @@ def foresee(projects: Iterable[prepare.Project], host: Host, keep: frozenset[Key
     machine = planning.of_machine(host, keep)
     machine.world.check(machine.plan)
     ports.check(machine, host, names)
-    for site in sites:
-        planned = planning.of_names(host.places.site(site.name), host)
-        planned.world.check(planned.plan)
+    for places in (host.places.site(site.name) for site in sites):
+        if places.record.exists():
+            continue  # It has its name already.
+        planned = planning.of_names(places, host)
+        try:
+            planned.world.check(planned.plan)
+        except HostelError as error:
+            error.remedy += " Or give the site another name."
+            raise
 
 
 def settle_machine(host: Host, say: Say, keep: frozenset[Key] = NOTHING) -> bool:

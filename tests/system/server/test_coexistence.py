@@ -196,6 +196,8 @@ def test_a_server_that_has_the_ports_keeps_them_and_can_pass_sites_on(
     own = server.read("/etc/ssl/certs/own.pem")
     before, there, was = identity(server, unit, folder), listing(server), facts(server)
 
+    planned = server.run(["hostel", "plan", project], check=True)
+    assert f"{unit} (pid {before[0]}" in planned.stderr
     refused = server.run(["hostel", "apply", project])
     assert refused.returncode == 1
     pid = before[0]

@@ -100,7 +100,7 @@ def test_a_rollback_killed_anywhere_is_undone_by_the_next_run(
 ) -> None:
     assert runs("apply", put(server, "new")).code == 0
     with Visitor(server, HOST) as visitor:
-        for _ in killed_at_each_point(runs, "rollback", "hello"):
+        for _ in killed_at_each_point(runs, "rollback", "hello", match="before"):
             visitor.check("hello", "new")
         assert ask(server, HOST).text == "hello"
         runs.settled()

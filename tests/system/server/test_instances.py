@@ -15,6 +15,8 @@ import os
 import pathlib
 import time
 
+pytestmark = [pytest.mark.system, pytest.mark.long]
+
 if pathlib.Path(os.environ["DATA_DIR"], "fail").exists():
     raise RuntimeError("asked to fail")
 

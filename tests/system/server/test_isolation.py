@@ -22,6 +22,7 @@ from .sites import HELLO, ask, put_site, status
 
 pytestmark = [
     pytest.mark.system,
+    pytest.mark.long,
     pytest.mark.timeout(1200),
     pytest.mark.parametrize("shared_server", ["applied"], indirect=True),
 ]

@@ -17,6 +17,7 @@ from .sites import HELLO, ask, plan_is_empty, put_site, status
 
 pytestmark = [
     pytest.mark.system,
+    pytest.mark.long,
     pytest.mark.timeout(1800),
     pytest.mark.parametrize("shared_server", ["applied"], indirect=True),
 ]

@@ -24,7 +24,11 @@ from hostel.systemd_units import (
 from ..machines import DebianMachine
 from ..machines.host import ROOT, eventually
 
-pytestmark = pytest.mark.parametrize("shared_server", ["bare"], indirect=True)
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.long,
+    pytest.mark.parametrize("shared_server", ["bare"], indirect=True),
+]
 
 UNITS = "/etc/systemd/system"
 DRIVER = """

@@ -35,7 +35,7 @@ from ..test_wire import (
 from ..wire import Endpoint, Http1, Http2
 from .conftest import Layers
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(900)]
 
 NAMES = {"local": "wire.example.com", "off": "plain.example.com"}
 OTHER = "hello.example.com"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hostel.boot.check import classify, examine, failed, is_asgi, story
+from hostel.boot.check import classify, examine, failed, is_asgi, slow, story
 from hostel.boot.load import kind
 
 
@@ -180,3 +181,23 @@ def test_a_syntax_error_shows_its_line_and_place(tmp_path: Path) -> None:
     assert 'File "pkg/views.py", line 2' in told
     assert "if x" in told
     assert failed(error, tmp_path)["message"].endswith("(views.py, line 2)")
+
+
+def test_of_an_app_that_is_not_loaded_in_time_it_is_told_where_it_is(tmp_path: Path) -> None:
+    """In the app's own frames; the thread goes on meanwhile."""
+    ends = threading.Event()
+    source = tmp_path / "app.py"
+    source.write_text("def connect(wait):\n    wait()\n\n\nconnect(wait)\n")
+    code = compile(source.read_text(), str(source), "exec")
+    thread = threading.Thread(target=exec, args=(code, {"wait": ends.wait}))
+    thread.start()
+    try:
+        assert thread.ident is not None
+        verdict = slow(thread.ident, 0.5, tmp_path)
+    finally:
+        ends.set()
+        thread.join()
+    assert (verdict["ok"], verdict["problem"]) == (False, "slow")
+    assert "within 0.5 s" in verdict["message"]
+    assert 'File "app.py", line 5, in <module>' in verdict["traceback"]
+    assert 'File "app.py", line 2, in connect' in verdict["traceback"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hostel.boot import wsgi
+from hostel.boot import load, wsgi
 from hostel.boot_files import BESIDE, texts
 
 HELLO = "def application(environ, start_response):\n    return []\n"
@@ -171,3 +171,13 @@ def test_a_socket_that_is_gone_keeps_no_app_from_serving(unit: Unit) -> None:
     ran = unit.load(HELLO)
     assert ran.returncode == 0
     assert "could not be told" in ran.stderr
+
+
+def test_what_loads_an_app_keeps_little_in_the_memory_of_its_process(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("application = object()\n")
+    code = "import load, sys; load.load('app.py', sys.argv[1]); print(*sys.modules)"
+    argv = [sys.executable, "-S", "-c", code, str(tmp_path)]
+    folder = Path(load.__file__).parent
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=folder)
+    assert {"app", "load"} <= {*ran.stdout.split()}
+    assert {"pathlib", "re", "inspect", "typing"} & {*ran.stdout.split()} == set()
