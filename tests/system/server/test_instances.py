@@ -8,14 +8,14 @@ from ..machines import DebianMachine
 from ..machines.host import eventually
 from .sites import site_file
 
+pytestmark = [pytest.mark.system, pytest.mark.long]
+
 UNIT = "hostel-instance@hello-1.service"
 ERRORS = "/var/log/hostel/hello"
 APP = """\
 import os
 import pathlib
 import time
-
-pytestmark = [pytest.mark.system, pytest.mark.long]
 
 if pathlib.Path(os.environ["DATA_DIR"], "fail").exists():
     raise RuntimeError("asked to fail")
