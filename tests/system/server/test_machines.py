@@ -144,18 +144,26 @@ def test_units_are_killed_frozen_and_thawed(shared_server: DebianMachine) -> Non
 
 @on_bare
 def test_a_power_cut_keeps_what_was_synced_and_nothing_else(server: DebianMachine) -> None:
+    """A busy machine may have written it by itself before the cut: so up to five times."""
     server.tiny_volume("/srv/small", "60M")
-    boot_id = server.read("/proc/sys/kernel/random/boot_id")
-    for folder in ("/srv", "/srv/small"):
-        server.run(["python3", "-c", f"FOLDER = {folder!r}{TWO_FILES}"], check=True)
-        assert server.read(f"{folder}/forgotten") == "forgotten"
-    server.power_cut()
-    assert server.state == "running"
-    assert server.read("/proc/sys/kernel/random/boot_id") != boot_id
-    for folder in ("/srv", "/srv/small"):
-        assert server.read(f"{folder}/synced") == "synced"
-        there = server.exists(f"{folder}/forgotten")
-        assert not there or server.read(f"{folder}/forgotten") == ""
+    folders, lost = ("/srv", "/srv/small"), set[str]()
+    for attempt in range(5):
+        boot_id = server.read("/proc/sys/kernel/random/boot_id")
+        for folder in folders:
+            server.run(["mkdir", f"{folder}/{attempt}"], check=True)
+            text = f"FOLDER = {f'{folder}/{attempt}'!r}{TWO_FILES}"
+            server.run(["python3", "-c", text], check=True)
+        server.power_cut()
+        assert server.state == "running"
+        assert server.read("/proc/sys/kernel/random/boot_id") != boot_id
+        for folder in folders:
+            assert server.read(f"{folder}/{attempt}/synced") == "synced"
+            forgotten = f"{folder}/{attempt}/forgotten"
+            if not server.exists(forgotten) or server.read(forgotten) == "":
+                lost.add(folder)
+        if lost == {*folders}:
+            return
+    raise AssertionError(f"what was not synced was lost in {lost} alone")
 
 
 @on_bare
