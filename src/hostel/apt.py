@@ -20,6 +20,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.]")
 WAIT_FOR_OTHERS = 600
 """Seconds that another installation, such as the nightly upgrade, may take."""
 
+OF_USE_WITHOUT = frozenset({"ca-certificates", "locales", "ssl-cert"})
+"""Packages whose purge removes what was there before them, or what others use without saying so:
+the machine's language, certificates."""
+
 _ABSENT = ("not-installed", "config-files")
 _KEEP_FILES = ("--force-confdef", "--force-confold")
 _APT = (
@@ -95,14 +99,14 @@ class Apt:
     def remove(self, names: Collection[str]) -> None:
         """Remove these packages alone; what was installed for their sake stays.
 
-        Their configuration goes too, but for that of packages in which somebody changed a file.
+        Their configuration goes too, unless somebody changed it or it is of use without them.
         """
         doing = f"removing {', '.join(sorted(names))}"
         _check(names, doing)
         others = self._goes_with(names) - set(names)
         if others:
             raise HostelError(doing, f"others would go with them: {', '.join(sorted(others))}")
-        pristine = set(names) - self.changed(names)
+        pristine = set(names) - self.changed(names) - OF_USE_WITHOUT
         ran = self._apt("remove", *sorted(names))
         if ran.ok and pristine:
             ran = self._run("dpkg", "--purge", *sorted(pristine))

@@ -103,6 +103,17 @@ class SystemAdmin:
         ) as connection:
             yield connection
 
+    def is_empty(self) -> bool:
+        """Whether it runs, and nobody has any data in it."""
+        if not self.up():
+            return False
+        with self.connect("looking for data in PostgreSQL") as connection:
+            found = connection.execute(
+                "SELECT EXISTS (SELECT FROM pg_database WHERE oid >= 16384)"
+                " OR EXISTS (SELECT FROM pg_class WHERE oid >= 16384)"
+            ).fetchone()
+        return found == (False,)
+
     @contextlib.contextmanager
     def session(
         self, machine: Machine, doing: str, database: str = SUPERUSER

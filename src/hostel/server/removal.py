@@ -80,17 +80,18 @@ def remove_server(host: Host, say: Say, *, data: bool) -> list[str]:
     if data:
         host.machine.remove(host.places.authority)
     _go(takedown.of_folders(host), host)
-    return [*_end_packages(host, say), *_end_records(host)]
+    return [*_end_packages(host, say, data=data), *_end_records(host, data=data)]
 
 
-def _end_packages(host: Host, say: Say) -> list[str]:
+def _end_packages(host: Host, say: Say, *, data: bool) -> list[str]:
     planned = takedown.of_packages(host)
     if planned.plan:
         say("removing packages that nobody else needs")
         _go(planned, host)
     ledger = planned.world.ledger
     if ledger.owns(packages_key(POSTGRESQL)):
-        return [f"PostgreSQL stays ({_DATA})"]
+        why = "others have data in it" if data else _DATA
+        return [f"PostgreSQL stays: {why}"]
     former = [which for which in ledger.digests if kind_of(which) == "package"]
     named = [name_of(which) for which in former]
     stay = sorted(Apt(host.machine).installed(named)) if named else []
@@ -98,7 +99,7 @@ def _end_packages(host: Host, say: Say) -> list[str]:
     return [f"others use these packages by now, so they stay: {', '.join(stay)}"] if stay else []
 
 
-def _end_records(host: Host) -> list[str]:
+def _end_records(host: Host, *, data: bool) -> list[str]:
     """The ledger goes when nothing is in it, and the run folder with this run's own lock last."""
     places, machine = host.places, host.machine
     if not world_of(host).ledger.digests:
@@ -107,7 +108,8 @@ def _end_records(host: Host) -> list[str]:
             places.var.rmdir()
     machine.remove(places.run)
     left = ", ".join(map(str, takedown.left_of(places)))
-    return [f"these folders stay, with what is in them: {left} ({_DATA})"] if left else []
+    why = "" if data else f"; {_DATA}"
+    return [f"these folders stay, with what is in them: {left}{why}"] if left else []
 
 
 def _is_here(places: SitePlaces, host: Host, *, data: bool) -> bool:

@@ -7,7 +7,6 @@ folders that Hostel did not make stays, and so do those folders.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from hostel.plan import Key, kind_of, name_of
@@ -21,6 +20,7 @@ from hostel.server.host import Host, scripts
 from hostel.server.machine_part import machine_states
 from hostel.server.planning import Planned
 from hostel.server.world import SERVER, world_of
+from hostel.system_postgres import SystemAdmin, clusters
 
 
 def former_sites(host: Host) -> tuple[str, ...]:
@@ -46,12 +46,12 @@ def of_units(host: Host) -> Planned:
 
 
 def of_files(host: Host, *, data: bool) -> Planned:
-    """Files, the router's user, and with the data the cluster that they were in."""
+    """Files, the router's user, and with the data the cluster in which they were, if it is empty
+    by now: others may have put theirs there."""
     world = world_of(host)
     keys = [which for which in _own(host) if kind_of(which) not in ("folder", "service")]
-    cluster = system_cluster_key()
-    if data and world.ledger.owns(cluster) and not _databases(world.ledger.digests):
-        keys.append(cluster)
+    if data and world.ledger.owns(system_cluster_key()) and _is_unused(host):
+        keys.append(system_cluster_key())
     return planning.removal_of("this server", world, keys)
 
 
@@ -74,9 +74,7 @@ def of_packages(host: Host) -> Planned:
     world = world_of(host)
     packages = world.resources["package"]
     assert isinstance(packages, Packages)
-    sets = [SERVER]
-    if world.observe(system_cluster_key()) is None:
-        sets.append(POSTGRESQL)
+    sets = [SERVER, *([] if clusters(host.machine) else [POSTGRESQL])]
     states = {packages_key(name): packages.staying(name, host.machine) for name in sets}
     return planning.removal_of("packages", world, list(states), states)
 
@@ -87,8 +85,10 @@ def _own(host: Host) -> list[Key]:
     return [which for which in machine_states(host.places, host.ports, scripts()) if owns(which)]
 
 
-def _databases(made: Iterable[Key]) -> bool:
-    return any(kind_of(which) == "database" for which in made)
+def _is_unused(host: Host) -> bool:
+    """Whether the server's one cluster is there and holds nobody's data."""
+    found = clusters(host.machine)
+    return len(found) == 1 and SystemAdmin(host.machine, found[0].port).is_empty()
 
 
 def _entries(path: Path) -> list[Path]:

@@ -75,9 +75,10 @@ def server(shared_server: DebianMachine) -> Iterator[DebianMachine]:
     return shared_server
 
 
-def within(server: DebianMachine, code: str) -> Any:
+def within(server: DebianMachine, code: str, seconds: float = 60) -> Any:
     """Run this in a process of evil's instance; returns what it left in `said`."""
-    return json.loads(ask(server, HOSTS["evil"], body=textwrap.dedent(code)).text)
+    body = textwrap.dedent(code)
+    return json.loads(ask(server, HOSTS["evil"], body=body, timeout=seconds).text)
 
 
 def by_hand(server: DebianMachine, code: str) -> Any:
@@ -100,7 +101,7 @@ def hello_is_well(server: DebianMachine, times: int = 20) -> bool:
 def evil_comes_back(server: DebianMachine) -> None:
     def answers() -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-            return bool(within(server, "said = 'back'") == "back")
+            return bool(within(server, "said = 'back'", seconds=10) == "back")
         return False
 
     eventually(answers, "evil answers again", 300)
