@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.processes import Failed, run
@@ -30,6 +30,7 @@ class Sample:
 
 
 Samples = dict[str, list[Sample]]
+Run = Callable[[Sequence[object], float], str]
 
 
 def load(url: str, connections: int, seconds: int, host: str = "") -> Sample:
